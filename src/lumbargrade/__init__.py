@@ -1,0 +1,1 @@
+"""lumbargrade: points and severity grades from lumbar-spine MRI."""

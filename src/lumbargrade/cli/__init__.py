@@ -1,0 +1,10 @@
+"""The command line: each command is a few lines that call the library.
+
+What must stay true: stdout carries results (with ``--json`` exactly one JSON document), progress,
+warnings and logs go to stderr; exit codes are 0 done, 1 some study failed, 2 usage, 3 nothing
+readable; nothing heavy is imported before a command needs it.
+"""
+
+from lumbargrade.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,43 @@
+"""The typer application and its commands."""
+
+import logging
+import sys
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from lumbargrade.config import ConfigError
+from lumbargrade.records import InvalidStudyError
+
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOTHING_READABLE = 3
+
+app = typer.Typer(
+    name="lumbargrade",
+    help="Finds 25 points in a lumbar-spine MRI study and grades the narrowing at each of them. "
+    "Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+stderr = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line; bad data and settings become one message, bugs keep a traceback."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=stderr, show_time=False, show_path=False)],
+    )
+    try:
+        app()
+    except ConfigError as error:
+        stderr.print(str(error), style="red", markup=False)
+        sys.exit(EXIT_USAGE)
+    except (InvalidStudyError, FileNotFoundError) as error:
+        stderr.print(str(error), style="red", markup=False)
+        sys.exit(EXIT_NOTHING_READABLE)

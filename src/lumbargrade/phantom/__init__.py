@@ -1,0 +1,1 @@
+"""Synthetic lumbar studies with exact truth."""
