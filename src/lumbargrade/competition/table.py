@@ -1,0 +1,143 @@
+"""CSV files with named columns, read and written one way.
+
+What must stay true: a row knows its file and line, so that every error can name them; a file is
+written beside its place and renamed into it, so that a killed run leaves no half of a table.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lumbargrade.records import InvalidStudyError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """One line of a CSV file."""
+
+    path: Path
+    line: int
+    cells: dict[str, str]
+
+    def text(self, column: str) -> str:
+        """A cell that must not be empty."""
+        value = self.cells[column].strip()
+        if not value:
+            raise self.error(f"{column} is empty")
+        return value
+
+    def number(self, column: str) -> float:
+        """A finite number."""
+        value = self.optional_number(column)
+        if value is None:
+            raise self.error(f"{column} is empty")
+        return value
+
+    def optional_number(self, column: str) -> float | None:
+        """A finite number, or None where the cell is empty."""
+        text = self.cells[column].strip()
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            raise self.error(f"{column} must be a number, found {text!r}") from None
+        if not math.isfinite(value):
+            raise self.error(f"{column} must be finite, found {text!r}")
+        return value
+
+    def optional_integer(self, column: str) -> int | None:
+        """A whole number, or None where the cell is empty; ``7.0`` counts as whole."""
+        value = self.optional_number(column)
+        if value is None:
+            return None
+        if not value.is_integer():
+            raise self.error(f"{column} must be a whole number, found {value}")
+        return int(value)
+
+    def integer(self, column: str) -> int:
+        """A whole number."""
+        value = self.optional_integer(column)
+        if value is None:
+            raise self.error(f"{column} is empty")
+        return value
+
+    def choice(self, column: str, choices: dict[str, T]) -> T:
+        """The meaning of one of a few spellings."""
+        text = self.cells[column].strip()
+        if text not in choices:
+            allowed = ", ".join(choices)
+            raise self.error(f"{column} is {text!r}, expected one of {allowed}")
+        return choices[text]
+
+    def error(self, message: str) -> InvalidStudyError:
+        """An error that names the file and the line."""
+        return InvalidStudyError(f"{self.path}, line {self.line}: {message}")
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Read a CSV file row by row.
+
+    Args:
+        path: the file, UTF-8, with a header line.
+        columns: the columns that must be there; others are allowed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InvalidStudyError: a column is missing, or a line has too few or too many cells.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        absent = [column for column in columns if column not in header]
+        if absent:
+            raise InvalidStudyError(
+                f"{path}: no column {', '.join(absent)}; found {', '.join(header) or 'nothing'}"
+            )
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise InvalidStudyError(
+                    f"{path}, line {reader.line_num}: expected {len(header)} cells, "
+                    f"found {len(cells)}"
+                )
+            named = dict(zip(header, cells, strict=True))
+            yield TableRow(path=path, line=reader.line_num, cells=named)
+
+
+def write_beside(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name in its own folder, then rename it into place."""
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file; floats at full precision, None as an empty cell, bare line feeds."""
+    lines = [",".join(columns)]
+    lines.extend(",".join(_cell(value) for value in row) for row in rows)
+    write_beside(path, "\n".join(lines) + "\n")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    text = repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
+    if any(mark in text for mark in ',"\n\r'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
