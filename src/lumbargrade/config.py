@@ -4,6 +4,8 @@ What must stay true: an unknown key fails and names the allowed ones; the resolv
 saved with every run; variants are YAML files, never copies of code.
 """
 
+import copy
+import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -35,14 +37,17 @@ class Settings(BaseModel):
         source: str = "settings",
     ) -> Self:
         """Validate plain data; raise ``ConfigError`` naming the key and what is allowed."""
+        data = copy.deepcopy(data)
         for dotted, value in (overrides or {}).items():
             node = data
             *parents, leaf = dotted.split(".")
             for key in parents:
-                node = node.setdefault(key, {})
+                if node.get(key) is None:
+                    node[key] = {}
+                node = node[key]
             node[leaf] = value
         try:
-            return cls.model_validate(data)
+            return cls.model_validate_json(json.dumps(data))  # JSON: a list may become a tuple
         except ValidationError as error:
             raise ConfigError(_explain(cls, error, source)) from error
 
@@ -118,18 +123,54 @@ class CropSettings(Settings):
     side_mm: float = Field(default=42.0, gt=0)
 
 
+class AugmentSettings(Settings):
+    """Random changes of the crops while the classifier trains, drawn per crop or per study."""
+
+    cutmix_probability: float = Field(default=1.0, ge=0, le=1)
+    cutmix_alpha: float = Field(default=4.0, gt=0)
+    mirror_probability: float = Field(default=0.5, ge=0, le=1)
+    """Of exchanging the patient's left and right: crops, conditions and labels together."""
+    horizontal_flip: float = Field(default=0.0, ge=0, le=1)
+    """Probability of flipping a crop's columns, as an image, with no change of its label."""
+    vertical_flip: float = Field(default=0.0, ge=0, le=1)
+    affine_probability: float = Field(default=0.75, ge=0, le=1)
+    """Of rotating and scaling a crop."""
+    rotate_deg: float = Field(default=15.0, ge=0, le=45)
+    scale: float = Field(default=0.1, ge=0, lt=0.5)
+    point_jitter_mm: float = Field(default=1.5, ge=0)
+    """Standard deviation of a shift in the plane, along either axis."""
+    slice_jitter_probability: float = Field(default=0.2, ge=0, le=1)
+    """Of taking the crop one slice off."""
+    brightness_contrast_probability: float = Field(default=0.75, ge=0, le=1)
+    brightness: float = Field(default=0.1, ge=0)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
+    view_dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Probability of hiding all crops of a view, so that the others learn to answer for it."""
+
+
 class ClassifierSettings(Settings):
     """Stage 2: 2.5-D classifier with a level-wise sequence model."""
 
     encoder: str = "regnety_002"
-    lstm_hidden: int = Field(default=128, ge=8)
+    lstm_hidden: int = Field(default=96, ge=8)
+    sequence_skip: bool = True
+    """Add each crop's own vector to what the level-wise sequence model makes of the level."""
+    mirror_right: bool = True
+    """Show right-sided crops mirrored, so that the network sees left sides only."""
+    level_bias: bool = True
+    """Give every level a bias of its own in each head."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    cutmix_probability: float = Field(default=1.0, ge=0, le=1)
-    cutmix_alpha: float = Field(default=4.0, gt=0)
-    point_jitter_mm: float = Field(default=1.5, ge=0)
+    augment: AugmentSettings = AugmentSettings()
     fit: FitSettings = FitSettings()
     weighted_fit: FitSettings | None = None
     """Step 2: new heads only, on the weighted and any-severe loss; None skips it."""
+
+
+class ClassifierMember(Settings):
+    """What a classifier's folder says about itself."""
+
+    crops: CropSettings
+    classifier: ClassifierSettings
 
 
 class SplitSettings(Settings):
