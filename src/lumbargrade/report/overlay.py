@@ -1,0 +1,226 @@
+"""Marks on images: points, crop boxes, orientation letters, a scale bar, strips of crops.
+
+What must stay true: functions are pure (pixels in, a new image out), a picture is drawn in true
+proportions of millimetres, and a pixel's centre stays its centre: shown = (stored + 0.5) · scale
+− 0.5.
+"""
+
+import base64
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from lumbargrade.arrays import Affine
+from lumbargrade.geometry import normal_of, plane_of, spacing_of
+from lumbargrade.records import Crop
+
+Picture = Image.Image
+Colour = tuple[int, int, int]
+
+POINT_COLOUR: Colour = (0, 229, 255)
+BOX_COLOUR: Colour = (255, 214, 10)
+TEXT_COLOUR: Colour = (235, 235, 235)
+SHADOW: Colour = (0, 0, 0)
+
+SCALE_BAR_MM = 20.0
+"""Length of the scale bar."""
+
+JPEG_QUALITY = 80
+"""Keeps the report of one study below 5 MB."""
+
+_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
+"""Per LPS axis: the letter where the coordinate is small, and where it is large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canvas:
+    """A slice drawn for display, with the scales that lead from its pixels to the picture."""
+
+    picture: Picture
+    row_scale: float
+    column_scale: float
+    """Picture pixels per slice pixel."""
+    px_per_mm: float
+
+    def place(self, row: float, column: float) -> tuple[float, float]:
+        """(x, y) in the picture of a pixel position of the slice."""
+        return (
+            (column + 0.5) * self.column_scale - 0.5,
+            (row + 0.5) * self.row_scale - 0.5,
+        )
+
+
+def draw_slice(pixels: UInt8[np.ndarray, "row column"], affine: Affine, *, size: int) -> Canvas:
+    """Scale a slice to a picture of true proportions, with orientation letters and a scale bar.
+
+    Args:
+        pixels: 0..255, in radiological orientation.
+        affine: of these pixels.
+        size: longest side of the picture, in pixels.
+    """
+    _, between_rows, between_columns = spacing_of(affine)
+    rows, columns = pixels.shape
+    px_per_mm = float(size / max(rows * between_rows, columns * between_columns))
+    width = max(1, round(columns * between_columns * px_per_mm))
+    height = max(1, round(rows * between_rows * px_per_mm))
+    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    canvas = Canvas(
+        picture=picture.convert("RGB"),
+        row_scale=height / rows,
+        column_scale=width / columns,
+        px_per_mm=px_per_mm,
+    )
+    _draw_letters(canvas.picture, affine)
+    _draw_scale_bar(canvas)
+    return canvas
+
+
+def edge_letters(affine: Affine) -> tuple[str, str, str, str]:
+    """Letters of the picture's left, right, top and bottom edge: R, L, A, P, H or F."""
+    letters = []
+    for axis in (2, 1):
+        direction = affine[:3, axis]
+        along = int(np.abs(direction).argmax())
+        low, high = _LETTERS[along]
+        letters += [low, high] if direction[along] > 0 else [high, low]
+    return letters[0], letters[1], letters[2], letters[3]
+
+
+def _draw_letters(picture: Picture, affine: Affine) -> None:
+    left, right, top, bottom = edge_letters(affine)
+    width, height = picture.size
+    draw_text(picture, left, (5, height / 2), anchor="lm")
+    draw_text(picture, right, (width - 6, height / 2), anchor="rm")
+    draw_text(picture, top, (width / 2, 4), anchor="ma")
+    draw_text(picture, bottom, (width / 2, height - 5), anchor="md")
+
+
+def _draw_scale_bar(canvas: Canvas) -> None:
+    width, height = canvas.picture.size
+    length = SCALE_BAR_MM * canvas.px_per_mm
+    if length > width / 2:
+        return
+    draw = ImageDraw.Draw(canvas.picture)
+    line = [(width - 8 - length, height - 8), (width - 8, height - 8)]
+    draw.line(line, fill=SHADOW, width=5)
+    draw.line(line, fill=TEXT_COLOUR, width=2)
+    text = f"{SCALE_BAR_MM:.0f} mm"
+    draw_text(canvas.picture, text, (width - 8, height - 12), anchor="rd", size=11)
+
+
+def draw_text(
+    picture: Picture,
+    text: str,
+    at: tuple[float, float],
+    *,
+    anchor: str = "la",
+    size: int = 14,
+    colour: Colour = TEXT_COLOUR,
+) -> None:
+    """Write text with a dark rim, legible on bright and on dark tissue."""
+    font = ImageFont.load_default(size)
+    ImageDraw.Draw(picture).text(
+        at, text, font=font, fill=colour, anchor=anchor, stroke_width=2, stroke_fill=SHADOW
+    )
+
+
+def with_point(
+    canvas: Canvas, row: float, column: float, *, label: str = "", label_left: bool = False
+) -> Canvas:
+    """Mark a point: a ring with four ticks that leave its centre free to see.
+
+    Args:
+        canvas: the drawn slice.
+        row: of the point, in the slice's pixels.
+        column: likewise.
+        label: written beside the ring.
+        label_left: on its left instead of its right.
+    """
+    canvas = replace(canvas, picture=canvas.picture.copy())
+    draw = ImageDraw.Draw(canvas.picture)
+    x, y = canvas.place(row, column)
+    radius, tick = 7, 6
+    for stroke, ink in ((4, SHADOW), (2, POINT_COLOUR)):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=stroke)
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            start = (x + dx * radius, y + dy * radius)
+            end = (x + dx * (radius + tick), y + dy * (radius + tick))
+            draw.line((start, end), fill=ink, width=stroke)
+    if label:
+        shift = radius + tick + 3
+        at, anchor = ((x - shift, y), "rm") if label_left else ((x + shift, y), "lm")
+        draw_text(canvas.picture, label, at, anchor=anchor, size=13, colour=POINT_COLOUR)
+    return canvas
+
+
+def with_box(canvas: Canvas, corners: Float[np.ndarray, "4 2"]) -> Canvas:
+    """Outline a crop.
+
+    Args:
+        canvas: the drawn slice.
+        corners: (row, column) of the crop's corners on the slice, in order around it.
+    """
+    canvas = replace(canvas, picture=canvas.picture.copy())
+    draw = ImageDraw.Draw(canvas.picture)
+    outline = [canvas.place(float(row), float(column)) for row, column in corners]
+    outline.append(outline[0])
+    draw.line(outline, fill=SHADOW, width=4, joint="curve")
+    draw.line(outline, fill=BOX_COLOUR, width=2, joint="curve")
+    return canvas
+
+
+def crop_corners(crop: Crop, affine: Affine) -> Float[np.ndarray, "4 2"]:
+    """Corners (row, column) of a crop's middle slice, on a slice with the given affine."""
+    rows, columns = crop.pixels.shape[1:]
+    top, left, bottom, right = -0.5, -0.5, rows - 0.5, columns - 0.5
+    index = np.array(
+        [[0, top, left, 1], [0, top, right, 1], [0, bottom, right, 1], [0, bottom, left, 1]]
+    )
+    local = np.linalg.solve(affine, crop.affine @ index.T)
+    corners: Float[np.ndarray, "4 2"] = local[1:3].T
+    return corners
+
+
+def draw_crop_strip(crop: Crop, *, size: int, gap: int = 4) -> Picture:
+    """A crop's slices side by side, the middle one framed, absent ones crossed out.
+
+    Args:
+        crop: pixels 0..1.
+        size: side of one slice in the picture, in pixels.
+        gap: pixels between slices.
+    """
+    count = len(crop.pixels)
+    strip = Image.new("RGB", (count * size + (count - 1) * gap, size), (38, 41, 46))
+    draw = ImageDraw.Draw(strip)
+    for position in range(count):
+        x = position * (size + gap)
+        frame = (x, 0, x + size - 1, size - 1)
+        if not crop.slice_present[position]:
+            draw.rectangle(frame, outline=(90, 94, 100))
+            draw_text(
+                strip, "no slice", (x + size / 2, size / 2), anchor="mm", size=12, colour=(170,) * 3
+            )
+            continue
+        scaled = np.clip(np.rint(crop.pixels[position] * 255.0), 0, 255).astype(np.uint8)
+        tile = Image.fromarray(scaled).resize((size, size), Image.Resampling.BICUBIC)
+        strip.paste(tile.convert("RGB"), (x, 0))
+        if position == count // 2:
+            draw.rectangle(frame, outline=BOX_COLOUR, width=2)
+    return strip
+
+
+def slice_name(affine: Affine) -> str:
+    """The anatomical plane of a slice and its tilt, in words."""
+    normal = normal_of(affine)
+    tilt = float(np.rad2deg(np.arccos(min(1.0, float(np.abs(normal).max())))))
+    return f"{plane_of(normal)}, tilted {tilt:.0f}°"
+
+
+def to_data_uri(picture: Picture) -> str:
+    """A picture as a JPEG in a ``data:`` address, so that a report needs no other file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
