@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lumbargrade.config import ConfigError
 from lumbargrade.records import InvalidStudyError
@@ -26,6 +29,11 @@ app = typer.Typer(
 stderr = Console(stderr=True)
 
 
+@app.callback()
+def group() -> None:
+    """Make the application a group of commands, however many there are."""
+
+
 def main() -> None:
     """Run the command line; bad data and settings become one message, bugs keep a traceback."""
     logging.basicConfig(
@@ -41,3 +49,12 @@ def main() -> None:
     except (InvalidStudyError, FileNotFoundError) as error:
         stderr.print(str(error), style="red", markup=False)
         sys.exit(EXIT_NOTHING_READABLE)
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on stderr; the value is called once per finished item."""
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda: progress.advance(task)

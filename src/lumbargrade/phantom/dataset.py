@@ -1,0 +1,226 @@
+"""Synthetic studies written in the competition's layout, with their exact truth.
+
+What must stay true: the study of a seed is the same whatever the number of studies and workers;
+grades follow the measured anatomy; label pitfalls touch coordinates only, never grades.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing import get_context
+from pathlib import Path
+
+from lumbargrade.competition.answers import write_submission
+from lumbargrade.competition.dataset import (
+    COORDINATE_COLUMNS,
+    COORDINATES_FILE,
+    LABEL_COLUMNS,
+    LABELS_FILE,
+    SERIES_DESCRIPTION_COLUMNS,
+    SERIES_DESCRIPTIONS_FILE,
+)
+from lumbargrade.competition.table import write_table
+from lumbargrade.competition.truth import TRUTH_COLUMNS, TRUTH_FILE
+from lumbargrade.dicom.write_mr import HeaderProfile
+from lumbargrade.labels import GRADES, TARGETS
+from lumbargrade.phantom.labels import DEFAULT_HALO, StudyLabels, label_model, label_study
+from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
+from lumbargrade.phantom.study import TruePoint, make_study
+
+FIRST_STUDY_ID = 100000
+"""The study of seed 0."""
+
+TRAINING_SEEDS = range(1000)
+"""Label pitfalls go here only, unless asked for elsewhere."""
+
+
+class Pitfalls(StrEnum):
+    """Where label pitfalls are put."""
+
+    AUTO = "auto"
+    """Into the training seeds."""
+    ON = "on"
+    OFF = "off"
+
+    def apply_to(self, seed: int) -> bool:
+        """Whether the study of a seed gets them."""
+        return self is Pitfalls.ON or (self is Pitfalls.AUTO and seed in TRAINING_SEEDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRequest:
+    """One study to be made."""
+
+    out: Path
+    seed: int
+    halo: float
+    profile: HeaderProfile
+    pitfalls: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRows:
+    """What one study adds to the tables."""
+
+    study_id: str
+    labels: StudyLabels
+    labelled: tuple[bool, ...]
+    """Per target: whether its cell in ``train.csv`` is filled."""
+    series: tuple[tuple[str, str], ...] = ()
+    """(series_id, description)."""
+    points: tuple[TruePoint, ...] = ()
+    marked: tuple[MarkedPoint, ...] = ()
+
+
+def study_id_of(seed: int) -> str:
+    """The study id of a seed."""
+    return str(FIRST_STUDY_ID + seed)
+
+
+def write_dataset(
+    out: Path,
+    *,
+    studies: int,
+    seed: int,
+    workers: int = 1,
+    halo: float = DEFAULT_HALO,
+    profile: HeaderProfile = HeaderProfile.HOSPITAL,
+    pitfalls: Pitfalls = Pitfalls.AUTO,
+    on_study: Callable[[], None] | None = None,
+) -> None:
+    """Make ``studies`` studies from ``seed`` on and write the competition's layout under ``out``.
+
+    Args:
+        out: folder for ``train.csv``, its companions and ``train_images/``.
+        studies: how many.
+        seed: of the first; the others follow.
+        workers: processes.
+        halo: see :func:`lumbargrade.phantom.labels.label_model`.
+        profile: what the DICOM headers say.
+        pitfalls: where coordinates get typical labelling faults.
+        on_study: called after each study, for progress.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    requests = [
+        StudyRequest(
+            out=out, seed=seed + k, halo=halo, profile=profile, pitfalls=pitfalls.apply_to(seed + k)
+        )
+        for k in range(studies)
+    ]
+    rows = []
+    for result in _run(requests, workers):
+        rows.append(result)
+        if on_study is not None:
+            on_study()
+    _write_label_tables(out, rows)
+    _write_image_tables(out, rows)
+
+
+def write_labels(out: Path, *, studies: int, seed: int, halo: float = DEFAULT_HALO) -> None:
+    """Write the three label tables alone, from drawn severities: no anatomy, no empty cells."""
+    out.mkdir(parents=True, exist_ok=True)
+    model = label_model(halo)
+    rows = (
+        StudyRows(
+            study_id=study_id_of(seed + k),
+            labels=label_study(model, seed + k, model.draw_severity(seed + k)),
+            labelled=(True,) * len(TARGETS),
+        )
+        for k in range(studies)
+    )
+    _write_label_tables(out, list(rows))
+
+
+def _run(requests: list[StudyRequest], workers: int) -> Iterator[StudyRows]:
+    if workers <= 1:
+        yield from map(_make_one, requests)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_make_one, requests)
+
+
+def _make_one(request: StudyRequest) -> StudyRows:
+    model = label_model(request.halo)
+    study_id = study_id_of(request.seed)
+    made = make_study(
+        request.out / "train_images" / study_id,
+        study_id=study_id,
+        seed=request.seed,
+        model=model,
+        profile=request.profile,
+    )
+    marked = tuple(
+        MarkedPoint(
+            target=point.target, series_id=point.series_id, instance_number=point.instance_number,
+            column=point.column, row=point.row,
+        )
+        for point in made.points
+        if point.target is not None and point.covered
+    )  # fmt: skip
+    if request.pitfalls:
+        marked = add_pitfalls(request.seed, marked, made.instances)
+    covered = {point.target: point.covered for point in made.points}
+    return StudyRows(
+        study_id=study_id,
+        labels=made.labels,
+        labelled=tuple(covered[target] for target in TARGETS),
+        series=made.series,
+        points=made.points,
+        marked=marked,
+    )
+
+
+def _write_label_tables(out: Path, rows: list[StudyRows]) -> None:
+    titles = [grade.title for grade in GRADES]
+    write_table(
+        out / LABELS_FILE,
+        LABEL_COLUMNS,
+        (
+            [
+                row.study_id,
+                *(
+                    titles[grade] if labelled else ""
+                    for grade, labelled in zip(row.labels.grades, row.labelled, strict=True)
+                ),
+            ]
+            for row in rows
+        ),
+    )
+    write_submission(out / "oracle.csv", {row.study_id: row.labels.oracle for row in rows})
+    write_submission(
+        out / "oracle_probability.csv", {row.study_id: row.labels.probabilities for row in rows}
+    )
+
+
+def _write_image_tables(out: Path, rows: list[StudyRows]) -> None:
+    write_table(
+        out / SERIES_DESCRIPTIONS_FILE,
+        SERIES_DESCRIPTION_COLUMNS,
+        ([row.study_id, *series] for row in rows for series in row.series),
+    )
+    write_table(
+        out / COORDINATES_FILE,
+        COORDINATE_COLUMNS,
+        (
+            [
+                row.study_id, point.series_id, point.instance_number, point.target.condition.title,
+                point.target.level.title, point.column, point.row,
+            ]
+            for row in rows
+            for point in row.marked
+        ),
+    )  # fmt: skip
+    write_table(
+        out / TRUTH_FILE,
+        TRUTH_COLUMNS,
+        (
+            [
+                row.study_id, point.condition, point.level, point.measure, point.unit,
+                point.severity, *map(float, point.position_lps_mm), point.series_id,
+                point.instance_number, int(point.covered),
+            ]
+            for row in rows
+            for point in row.points
+        ),
+    )  # fmt: skip

@@ -1,0 +1,159 @@
+"""The course of a synthetic spine: a curved frame in which every structure is straight.
+
+What must stay true: a place is (x, d, s) in mm: x towards the patient's left, d backwards from the
+line of the posterior vertebral wall, s upwards along that line, 0 at L5/S1. In a plane of constant
+s, x and d are true millimetres; along s, true length is ``stretch`` times the difference of s.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from lumbargrade.arrays import Point
+from lumbargrade.phantom.streams import Stream, generator
+
+DISCS = ("t11_t12", "t12_l1", "l1_l2", "l2_l3", "l3_l4", "l4_l5", "l5_s1", "s1_s2", "s2_s3")
+"""All discs of the phantom, head to foot; the sacral ones are rudimentary."""
+
+FIRST_GRADED_DISC = 2
+"""Index of L1/L2 in ``DISCS``; five graded discs follow one another."""
+
+_PITCH_MM = (29.0, 31.5, 34.0, 35.0, 34.5, 32.5, 25.0, 20.0)
+"""Distance from each disc to the next, along s."""
+
+_TILT_DEG = (-8.0, -8.0, -7.0, -6.0, 4.0, 12.0, 28.0, 44.0, 36.0)
+"""Angle of the canal's upward direction, positive where it leans forward (median)."""
+
+_STEP_MM = 0.5
+_REACH_MM = 70.0
+"""How far the curve goes on beyond the last disc at either end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spine:
+    """Centre line, pose and size of one patient's spine."""
+
+    size: float
+    """Patient size factor k."""
+    disc_s_mm: Float64[np.ndarray, "9"]
+    """Height s of every disc of ``DISCS``."""
+    disc_height_mm: Float64[np.ndarray, "9"]
+    s_mm: NDArray[np.float64]
+    """Sample positions of the tables below, growing."""
+    tilt_rad: NDArray[np.float64]
+    y_mm: NDArray[np.float64]
+    z_mm: NDArray[np.float64]
+    bend_mm: NDArray[np.float64]
+    """Sideways offset of the midline (scoliosis)."""
+    rotation: Float64[np.ndarray, "3 3"]
+    """Canonical axes → patient LPS."""
+    offset_lps_mm: Point
+
+    def graded_s_mm(self) -> Float64[np.ndarray, "5"]:
+        """Height s of the five graded discs."""
+        return self.disc_s_mm[FIRST_GRADED_DISC : FIRST_GRADED_DISC + 5]
+
+    def tilt_at(self, s: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Tilt angle in rad at s."""
+        return np.interp(s, self.s_mm, self.tilt_rad)
+
+    def stretch(self, d: float, s: float) -> float:
+        """True length per mm of s at depth d."""
+        slope = float(np.interp(s, self.s_mm, np.gradient(self.tilt_rad, _STEP_MM)))
+        return 1 + d * slope
+
+    def axes_lps(self, s: float) -> Float64[np.ndarray, "3 3"]:
+        """Directions of x, d and s (rows, LPS) at s; the last is the normal of the disc plane."""
+        tilt = float(self.tilt_at(s))
+        local = np.array(
+            [[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]]
+        )
+        axes: Float64[np.ndarray, "3 3"] = local @ self.rotation.T
+        return axes
+
+    def to_lps(self, x: float, d: float, s: float) -> Point:
+        """Patient LPS position of (x, d, s)."""
+        tilt = float(self.tilt_at(s))
+        canonical = np.array(
+            [
+                x + np.interp(s, self.s_mm, self.bend_mm),
+                np.interp(s, self.s_mm, self.y_mm) + d * np.cos(tilt),
+                np.interp(s, self.s_mm, self.z_mm) + d * np.sin(tilt),
+            ]
+        )
+        position: Point = self.rotation @ canonical + self.offset_lps_mm
+        return position
+
+    def lps_to_canonical(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Undo pose: LPS (..., 3) → canonical (..., 3)."""
+        return (points - self.offset_lps_mm) @ self.rotation
+
+    def depth_and_height(
+        self, y: NDArray[np.float64], z: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(d, s) of canonical (y, z), by Newton steps on the foot point of the curve."""
+        s = np.interp(z, self.z_mm, self.s_mm)
+        slope = np.gradient(self.tilt_rad, _STEP_MM)
+        for _ in range(8):
+            tilt = np.interp(s, self.s_mm, self.tilt_rad)
+            dy = y - np.interp(s, self.s_mm, self.y_mm)
+            dz = z - np.interp(s, self.s_mm, self.z_mm)
+            d = dy * np.cos(tilt) + dz * np.sin(tilt)
+            stretch = np.maximum(1 + d * np.interp(s, self.s_mm, slope), 0.4)
+            s = np.clip(
+                s + (dz * np.cos(tilt) - dy * np.sin(tilt)) / stretch, self.s_mm[0], self.s_mm[-1]
+            )
+        tilt = np.interp(s, self.s_mm, self.tilt_rad)
+        dy = y - np.interp(s, self.s_mm, self.y_mm)
+        dz = z - np.interp(s, self.s_mm, self.z_mm)
+        return dy * np.cos(tilt) + dz * np.sin(tilt), s
+
+
+def build_spine(seed: int) -> Spine:
+    """Draw the spine of the study of a seed."""
+    rng = generator(seed, Stream.SPINE)
+    size = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.2))
+    pitch = np.array(_PITCH_MM) * size * (1 + rng.normal(0, 0.03, len(_PITCH_MM)))
+    below = np.cumsum(pitch[::-1])[::-1]
+    disc_s = np.append(below, 0.0) - below[FIRST_GRADED_DISC + 4]
+
+    lordosis = rng.normal(1.0, 0.22)
+    tilt_deg = np.array(_TILT_DEG) * lordosis + rng.normal(0, 1.5, len(_TILT_DEG))
+    knots = np.concatenate([[disc_s[-1] - _REACH_MM], disc_s[::-1], [disc_s[0] + _REACH_MM]])
+    tilts = np.concatenate([[tilt_deg[-1] - 45], tilt_deg[::-1], [tilt_deg[0]]])
+    s = np.arange(knots[0], knots[-1], _STEP_MM)
+    tilt = np.deg2rad(PchipInterpolator(knots, tilts)(s))
+    y = np.cumsum(-np.sin(tilt)) * _STEP_MM
+    z = np.cumsum(np.cos(tilt)) * _STEP_MM
+    middle = int(np.argmin(np.abs(s - disc_s[FIRST_GRADED_DISC + 2])))
+    y, z = y - y[middle], z - z[middle]
+    bend = rng.normal(0, 2.5) * np.sin((s - s[middle]) / 70 + rng.uniform(0, 2 * np.pi))
+    bend -= bend[middle]
+
+    height = np.array([6, 7, 8.5, 9.5, 10.5, 11, 10, 3.5, 2.5]) * size
+    height *= 1 + rng.normal(0, 0.08, len(DISCS))
+    angles = np.deg2rad(rng.normal(0, 3.0, 3))
+    return Spine(
+        size=size,
+        disc_s_mm=disc_s,
+        disc_height_mm=height,
+        s_mm=s,
+        tilt_rad=tilt,
+        y_mm=y,
+        z_mm=z,
+        bend_mm=bend,
+        rotation=_rotation(angles),
+        offset_lps_mm=np.array([rng.normal(0, 4), rng.normal(20, 12), rng.normal(-20, 25)]),
+    )
+
+
+def _rotation(angles: NDArray[np.float64]) -> Float64[np.ndarray, "3 3"]:
+    (ca, cb, cc), (sa, sb, sc) = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, ca, -sa], [0, sa, ca]])
+    about_y = np.array([[cb, 0, sb], [0, 1, 0], [-sb, 0, cb]])
+    about_z = np.array([[cc, -sc, 0], [sc, cc, 0], [0, 0, 1]])
+    rotation: Float64[np.ndarray, "3 3"] = about_z @ about_y @ about_x
+    return rotation

@@ -1,0 +1,43 @@
+"""Random streams of the phantom: one per study and organ, reader or scanner.
+
+What must stay true: the draws of one stream depend on the benchmark version, the study's seed and
+the stream alone, so that adding a structure shifts nothing else and studies can be made in any
+order by any number of workers.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+BENCHMARK_VERSION = 0
+"""Zero until the benchmark is frozen; part of every key."""
+
+
+class Stream(IntEnum):
+    """What a random stream is for; the numbers are part of the benchmark."""
+
+    SEVERITY = 0
+    READER = 1
+    SPINE = 2
+    CAUSES = 3
+    ORGANS = 4
+    TISSUE = 5
+    TEXTURE = 6
+    SAGITTAL_T2 = 7
+    SAGITTAL_T1 = 8
+    AXIAL_T2 = 9
+    COVERAGE = 10
+    PITFALLS = 11
+
+
+def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:
+    """The random generator of one study's stream (Philox, keyed by version and seed).
+
+    Args:
+        seed: of the study.
+        stream: what the draws are for.
+        part: numbers independent sub-streams, such as the series of one view.
+    """
+    return np.random.Generator(
+        np.random.Philox(key=[BENCHMARK_VERSION, seed], counter=[0, 0, part, int(stream)])
+    )
