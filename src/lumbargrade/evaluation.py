@@ -23,6 +23,7 @@ from lumbargrade.metric import (
     competition_metric,
     loss_by_target,
     undo_metric_weights,
+    weighted_prior,
 )
 from lumbargrade.records import InvalidStudyError
 
@@ -139,6 +140,18 @@ def evaluate(aligned: Aligned) -> Evaluation:
             for target, loss in zip(TARGETS, losses, strict=True)
         },
     )
+
+
+def prior_score(aligned: Aligned, training: Mapping[str, Labels]) -> float:
+    """Score of the grade-weighted prior per condition and level, the best constant answer.
+
+    Args:
+        aligned: the truth to score against.
+        training: study id → (25,) grades from which the prior is counted.
+    """
+    prior = weighted_prior(np.array(list(training.values()), dtype=np.int64))
+    constant = np.broadcast_to(prior, (len(aligned.labels), *prior.shape))
+    return competition_metric(aligned.labels, constant).score
 
 
 def _check_rows(submission: Submission) -> None:
