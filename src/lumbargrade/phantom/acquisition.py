@@ -53,7 +53,7 @@ class Scanner:
             image[near] = self._sample_spine(
                 protocol, (x[near], d[near], s[near]), to_canonical[:, 0], image[near]
             )
-        return (image * self._shading(protocol, grid, d)).reshape(rows, columns)
+        return np.asarray((image * self._shading(protocol, grid, d)).reshape(rows, columns))
 
     def _sample_spine(
         self,
@@ -90,9 +90,11 @@ class Scanner:
 
     def _shading(self, protocol: SeriesProtocol, grid: Values, d: Values) -> Values:
         reach = (self.body.back_y_mm - 70 - grid[:, 1]) / 100
-        gain = np.exp(-protocol.shading * np.clip(reach, -1.2, 2.5))
-        gain = gain * (1 - 0.25 * protocol.shading * np.clip(np.abs(grid[:, 2]) / 150, 0, 1.2) ** 2)
-        if protocol.saturation_band:
+        gain = np.exp(-protocol.faults.shading * np.clip(reach, -1.2, 2.5))
+        gain = gain * (
+            1 - 0.25 * protocol.faults.shading * np.clip(np.abs(grid[:, 2]) / 150, 0, 1.2) ** 2
+        )
+        if protocol.faults.saturation_band:
             gain = gain * (1 - 0.85 / (1 + np.exp((d - SATURATION_DEPTH_MM) / 4)))
         return np.asarray(gain)
 

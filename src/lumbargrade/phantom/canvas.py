@@ -130,7 +130,7 @@ def tube(points: Float64[np.ndarray, "n 3"], radius: float) -> SignedDistance:
                 + (s - start[2] - t * along[2]) ** 2
             )
             nearest = square if nearest is None else np.minimum(nearest, square)
-        return np.sqrt(np.asarray(nearest)) - radius
+        return np.asarray(np.sqrt(np.asarray(nearest)) - radius)
 
     return shape
 

@@ -24,6 +24,18 @@ UNCOVERED = {"l1_l2": 0.0823, "l2_l3": 0.0415}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What keeps a series from being perfect."""
+
+    signal_to_noise: float
+    """Of CSF on T2, of marrow on T1."""
+    shading: float
+    """Loss of signal per 100 mm in front of the back's skin, as an exponent."""
+    saturation_band: bool
+    ghosting: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesProtocol:
     """One series as planned on the scanner."""
 
@@ -38,11 +50,7 @@ class SeriesProtocol:
     spacing_mm: float
     affines: Float64[np.ndarray, "slice 4 4"]
     """(slice, row, column, 1) → LPS of the *acquired* grid, in instance order."""
-    signal_to_noise: float
-    shading: float
-    """Loss of signal per 100 mm in front of the back's skin, as an exponent."""
-    saturation_band: bool
-    ghosting: float
+    faults: Faults
 
 
 STREAM_OF_VIEW = {
@@ -156,7 +164,7 @@ def _plan_sagittal(seed: int, spine: Spine, view: View, field: float) -> SeriesP
     )
     return SeriesProtocol(
         view=view, description=description, sequence=sequence, acquired=acquired, stored=stored,
-        thickness_mm=thickness, spacing_mm=spacing, affines=affines, **_faults(rng, view),
+        thickness_mm=thickness, spacing_mm=spacing, affines=affines, faults=_draw_faults(rng, view),
     )  # fmt: skip
 
 
@@ -198,7 +206,7 @@ def _plan_axial(
                 acquired=(matrix, matrix), stored=(round(matrix * factor),) * 2,
                 thickness_mm=thickness, spacing_mm=spacing,
                 affines=np.stack(affines if downward else affines[::-1]),
-                **_faults(rng, View.AXIAL_T2),
+                faults=_draw_faults(rng, View.AXIAL_T2),
             )
         )  # fmt: skip
     return series
@@ -244,11 +252,11 @@ def _flat_block(
     return [[(middle + up * h, rows, columns) for h in np.arange(top, bottom - spacing, -spacing)]]
 
 
-def _faults(rng: np.random.Generator, view: View) -> dict[str, float | bool]:
+def _draw_faults(rng: np.random.Generator, view: View) -> Faults:
     low, high = (15, 50) if view is View.SAGITTAL_T1 else (12, 40)
-    return {
-        "signal_to_noise": float(rng.uniform(low, high)),
-        "shading": float(rng.uniform(0, 1.3)),
-        "saturation_band": bool(view is not View.AXIAL_T2 and rng.random() < 0.6),
-        "ghosting": float(rng.uniform(0.03, 0.08)) if rng.random() < 0.1 else 0.0,
-    }
+    return Faults(
+        signal_to_noise=float(rng.uniform(low, high)),
+        shading=float(rng.uniform(0, 1.3)),
+        saturation_band=bool(view is not View.AXIAL_T2 and rng.random() < 0.6),
+        ghosting=float(rng.uniform(0.03, 0.08)) if rng.random() < 0.1 else 0.0,
+    )

@@ -58,7 +58,7 @@ class Spine:
 
     def tilt_at(self, s: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Tilt angle in rad at s."""
-        return np.interp(s, self.s_mm, self.tilt_rad)
+        return np.asarray(np.interp(s, self.s_mm, self.tilt_rad))
 
     def stretch(self, d: float, s: float) -> float:
         """True length per mm of s at depth d."""
@@ -89,7 +89,7 @@ class Spine:
 
     def lps_to_canonical(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Undo pose: LPS (..., 3) → canonical (..., 3)."""
-        return (points - self.offset_lps_mm) @ self.rotation
+        return np.asarray((points - self.offset_lps_mm) @ self.rotation)
 
     def depth_and_height(
         self, y: NDArray[np.float64], z: NDArray[np.float64]

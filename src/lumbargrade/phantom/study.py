@@ -22,9 +22,10 @@ from lumbargrade.dicom.write_mr import (
 from lumbargrade.geometry import Location, locate
 from lumbargrade.labels import LEVELS, Condition, Family, Level, Target, View
 from lumbargrade.phantom.acquisition import Scanner, acquire
-from lumbargrade.phantom.anatomy import SIDE_SIGN, Anatomy, solve_anatomy
+from lumbargrade.phantom.anatomy import Anatomy, solve_anatomy
 from lumbargrade.phantom.body import build_body
 from lumbargrade.phantom.labels import LabelModel, StudyLabels, label_study
+from lumbargrade.phantom.measures import SIDE_SIGN
 from lumbargrade.phantom.paint import paint_spine
 from lumbargrade.phantom.protocol import STREAM_OF_VIEW, SeriesProtocol, plan_study
 from lumbargrade.phantom.spine import Spine, build_spine
@@ -140,10 +141,14 @@ def scan_series(
     rng: np.random.Generator, scanner: Scanner, protocol: SeriesProtocol, reference: float
 ) -> list[NDArray[np.uint16]]:
     """Scan every slice of a series; one scale for all of them, 12 bits."""
-    noise = reference / protocol.signal_to_noise
+    noise = reference / protocol.faults.signal_to_noise
     images = [
         acquire(
-            rng, scanner.sample_slice(protocol, affine), protocol.stored, noise, protocol.ghosting
+            rng,
+            scanner.sample_slice(protocol, affine),
+            protocol.stored,
+            noise,
+            protocol.faults.ghosting,
         )
         for affine in protocol.affines
     ]
