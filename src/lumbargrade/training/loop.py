@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+import lumbargrade.timm_import  # noqa: F401  lightning imports torchvision
 from lumbargrade.config import FitSettings
 from lumbargrade.training import checkpoint
 
@@ -335,7 +336,7 @@ def _named_parts(loss: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _make_fabric(device: str) -> "Fabric":
-    from lightning.fabric import Fabric  # takes seconds, and wants the torchvision guard first
+    from lightning.fabric import Fabric  # takes seconds to import
 
     name, _, index = device.partition(":")
     accelerator = {"cuda": "gpu"}.get(name, name)

@@ -1,0 +1,232 @@
+"""Random changes of crops while the classifier trains: drawn on the CPU, applied where it trains.
+
+What must stay true: what is drawn for a study follows from (seed, epoch, study id) alone; left and
+right are exchanged for crops, conditions and labels together; no study loses all of its crops.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from lumbargrade.classifier.dataset import CropBatch, StudyCrops, study_rng
+from lumbargrade.classifier.loss import soft_targets
+from lumbargrade.config import AugmentSettings, CropSettings
+from lumbargrade.crops import MIRROR_AXIS, PIXEL_SCALE
+from lumbargrade.labels import MIRROR_TARGET, TARGETS, VIEWS, View
+
+MARGIN_SLICES = 1
+"""Slices cut beyond the crop at either end, for the slice jitter."""
+
+_VIEW_OF_TARGET = np.array([VIEWS.index(target.condition.view) for target in TARGETS])
+
+
+class Changes(NamedTuple):
+    """What was drawn for each study of a batch; tensors, so that a batch can hold it."""
+
+    mirror: Tensor
+    """(study,) bool: exchange the patient's left and right."""
+    hidden: Tensor
+    """(study, 25) bool: hide this crop."""
+    slice_offset: Tensor
+    """(study, 25) int64: −1, 0, 1."""
+    theta: Tensor
+    """(study, 25, 2, 3): output square → input square, both −1..1, (column, row)."""
+    gain: Tensor
+    """(study, 25)."""
+    offset: Tensor
+    """(study, 25)."""
+
+
+class Cutmix(NamedTuple):
+    """One box per study, for all of its crops, filled from the next study of the batch."""
+
+    box: Tensor
+    """(study, 4) int64: first row, end row, first column, end column."""
+    kept: Tensor
+    """(study,) lambda: the share of the study's own pixels."""
+
+
+def margin_px(crops: CropSettings, settings: AugmentSettings) -> int:
+    """Pixels to cut beyond the crop on every side, so that shifts and rotations stay inside."""
+    angle = np.deg2rad(settings.rotate_deg)
+    corner = np.cos(angle) + np.sin(angle)
+    half = crops.size_px / 2
+    shift = 2 * settings.point_jitter_mm / (crops.side_mm / crops.size_px)
+    return int(np.ceil(half * corner * (1 + settings.scale) - half + shift))
+
+
+def draw_changes(
+    studies: Sequence[StudyCrops],
+    crops: CropSettings,
+    settings: AugmentSettings,
+    *,
+    seed: int,
+    epoch: int,
+) -> Changes:
+    """Draw the changes of every study of a batch."""
+    drawn = [
+        _draw(study_rng(seed, epoch, study.study_id), study, crops, settings) for study in studies
+    ]
+    return Changes(*(torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)))
+
+
+def _draw(
+    rng: np.random.Generator, study: StudyCrops, crops: CropSettings, settings: AugmentSettings
+) -> tuple[np.ndarray, ...]:
+    count = len(TARGETS)
+    turned = rng.random(count) < settings.affine_probability
+    angle = np.deg2rad(settings.rotate_deg) * rng.uniform(-1, 1, count) * turned
+    scale = 1 + settings.scale * rng.uniform(-1, 1, count) * turned
+    flips = np.where(
+        rng.random((2, count)) < [[settings.horizontal_flip], [settings.vertical_flip]], -1.0, 1.0
+    )
+    wide = study.pixels.shape[-1]
+    shift_px = rng.normal(0, settings.point_jitter_mm, (2, count)) * crops.size_px / crops.side_mm
+    zoom = scale * crops.size_px / wide
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
+    theta = np.array(
+        [
+            [cosine * flips[0], -sine * flips[1], 2 * shift_px[0] / wide],
+            [sine * flips[0], cosine * flips[1], 2 * shift_px[1] / wide],
+        ]
+    )
+    jitter = rng.random(count) < settings.slice_jitter_probability
+    lit = rng.random(count) < settings.brightness_contrast_probability
+    return (
+        np.array(rng.random() < settings.mirror_probability),
+        _hidden(rng, study, settings.view_dropout),
+        np.where(jitter, rng.choice([-1, 1], count), 0),
+        np.moveaxis(theta, -1, 0).astype(np.float32),
+        (1 + settings.contrast * rng.uniform(-1, 1, count) * lit).astype(np.float32),
+        (settings.brightness * rng.uniform(-1, 1, count) * lit).astype(np.float32),
+    )
+
+
+def _hidden(rng: np.random.Generator, study: StudyCrops, probability: float) -> np.ndarray:
+    hidden: np.ndarray = (rng.random(len(VIEWS)) < probability)[_VIEW_OF_TARGET]
+    left = study.slice_present.any(axis=1) & ~hidden
+    return hidden if left.any() else np.zeros_like(hidden)
+
+
+def draw_cutmix(
+    studies: Sequence[StudyCrops],
+    crops: CropSettings,
+    settings: AugmentSettings,
+    *,
+    seed: int,
+    epoch: int,
+) -> Cutmix:
+    """Draw one box per study; lambda follows from the box after it was clipped to the crop."""
+    boxes = []
+    for study in studies:
+        rng = study_rng(seed + 1_000_003, epoch, study.study_id)
+        mixed = rng.random() < settings.cutmix_probability
+        share = 1 - rng.beta(settings.cutmix_alpha, settings.cutmix_alpha) if mixed else 0.0
+        boxes.append(clipped_box(rng.uniform(0, crops.size_px, 2), share, crops.size_px))
+    box = np.array(boxes)
+    area = (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2])
+    kept = (1 - area / crops.size_px**2).astype(np.float32)
+    return Cutmix(box=torch.from_numpy(box), kept=torch.from_numpy(kept))
+
+
+def clipped_box(centre: np.ndarray, share: float, size_px: int) -> tuple[int, int, int, int]:
+    """A square box of a share of the crop's area around a centre, cut off at the crop's border."""
+    half = size_px * np.sqrt(share) / 2
+    first = np.clip(np.rint(centre - half), 0, size_px).astype(int)
+    end = np.clip(np.rint(centre + half), 0, size_px).astype(int)
+    return int(first[0]), int(end[0]), int(first[1]), int(end[1])
+
+
+def apply_changes(batch: CropBatch, changes: Changes, size_px: int) -> tuple[Tensor, CropBatch]:
+    """Change wider crops into crops of the final size.
+
+    Args:
+        batch: crops with margins.
+        changes: what to do with each.
+        size_px: rows and columns of the result.
+
+    Returns:
+        (study, 25, slice, row, column) float32 0..1, and the batch with its labels and present
+        slices as they are now (its pixels are still the wide ones).
+    """
+    batch = _mirror_some(batch, changes.mirror)
+    batch = _jitter_slices(batch, changes.slice_offset)
+    batch = batch._replace(slice_present=batch.slice_present & ~changes.hidden[..., None])
+    studies, cells, slices = batch.pixels.shape[:3]
+    grid = functional.affine_grid(
+        changes.theta.flatten(0, 1), [studies * cells, slices, size_px, size_px], False
+    )
+    images = functional.grid_sample(
+        batch.pixels.flatten(0, 1).float() / PIXEL_SCALE, grid, "bilinear", "zeros", False
+    ).reshape(studies, cells, slices, size_px, size_px)
+    gain, offset = changes.gain[..., None, None, None], changes.offset[..., None, None, None]
+    return ((images - 0.5) * gain + 0.5 + offset).clamp(0, 1), batch
+
+
+def mirror_study(batch: CropBatch) -> CropBatch:
+    """Exchange the patient's left and right: crops, present slices, conditions, labels."""
+    partner = torch.from_numpy(MIRROR_TARGET).to(batch.pixels.device)
+    pixels, present = batch.pixels[:, partner], batch.slice_present[:, partner]
+    sagittal = torch.tensor([target.condition.view is not View.AXIAL_T2 for target in TARGETS])
+    sagittal = sagittal.to(pixels.device)
+    return CropBatch(
+        pixels=torch.where(
+            sagittal[:, None, None, None],
+            pixels.flip(MIRROR_AXIS[View.SAGITTAL_T1]),
+            pixels.flip(MIRROR_AXIS[View.AXIAL_T2]),
+        ),
+        slice_present=torch.where(sagittal[:, None], present.flip(-1), present),
+        labels=batch.labels[:, partner],
+    )
+
+
+def _mirror_some(batch: CropBatch, mirror: Tensor) -> CropBatch:
+    mirrored = mirror_study(batch)
+    return CropBatch(
+        *(
+            torch.where(mirror.reshape(-1, *[1] * (own.ndim - 1)), other, own)
+            for own, other in zip(batch, mirrored, strict=True)
+        )
+    )
+
+
+def _jitter_slices(batch: CropBatch, offset: Tensor) -> CropBatch:
+    slices = batch.pixels.shape[2] - 2 * MARGIN_SLICES
+    index = torch.arange(slices, device=offset.device) + MARGIN_SLICES + offset[..., None]
+    present = batch.slice_present.gather(2, index)
+    lost = ~present.any(dim=2) & batch.slice_present.any(dim=2)
+    index = torch.where(lost[..., None], index - offset[..., None], index)
+    size = batch.pixels.shape[-2:]
+    return batch._replace(
+        pixels=batch.pixels.gather(2, index[..., None, None].expand(*index.shape, *size)),
+        slice_present=batch.slice_present.gather(2, index),
+    )
+
+
+def apply_cutmix(
+    images: Float[Tensor, "study 25 slice row column"], batch: CropBatch, cutmix: Cutmix
+) -> tuple[Tensor, Float[Tensor, "study 25 3"]]:
+    """Paste each study's box from the next study of the batch, and mix the targets likewise.
+
+    A cell is mixed only where both crops and both labels exist; others stay as they are.
+
+    Returns:
+        The images, and soft targets (zeros where unlabelled).
+    """
+    labels, exists = batch.labels, batch.slice_present.any(dim=2)
+    usable = exists & (labels >= 0)
+    mixed = usable & usable.roll(-1, 0)  # (study, 25)
+    size = images.shape[-1]
+    at = torch.arange(size, device=images.device)
+    rows = (at >= cutmix.box[:, :1]) & (at < cutmix.box[:, 1:2])
+    columns = (at >= cutmix.box[:, 2:3]) & (at < cutmix.box[:, 3:])
+    inside = (rows[:, :, None] & columns[:, None, :])[:, None, None]  # (study, 1, 1, row, column)
+    images = torch.where(inside & mixed[..., None, None, None], images.roll(-1, 0), images)
+    kept = torch.where(mixed, cutmix.kept[:, None], 1.0)[..., None]
+    targets = soft_targets(labels)
+    return images, kept * targets + (1 - kept) * targets.roll(-1, 0)

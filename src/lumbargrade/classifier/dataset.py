@@ -1,0 +1,114 @@
+"""Crops of studies as tensors: kept once in memory, drawn in batches.
+
+What must stay true: a batch follows from (seed, epoch) and the set of studies alone, whatever the
+order in which they were given; each study's random numbers follow from (seed, epoch, study id).
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from lumbargrade.arrays import Labels
+from lumbargrade.crops import PIXEL_SCALE
+from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, TARGETS, Family
+from lumbargrade.records import Crop
+
+PRIOR_PSEUDO_COUNT = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyCrops:
+    """The 25 crops of one study with its grades, as they are kept in memory."""
+
+    study_id: str
+    pixels: UInt8[np.ndarray, "25 slice row column"]
+    slice_present: Bool[np.ndarray, "25 slice"]
+    """All False where the study has no such crop."""
+    labels: Labels
+
+
+class CropBatch(NamedTuple):
+    """Several studies' crops and grades as tensors."""
+
+    pixels: Tensor
+    """(study, 25, slice, row, column) uint8."""
+    slice_present: Tensor
+    """(study, 25, slice) bool."""
+    labels: Tensor
+    """(study, 25) int64."""
+
+
+def collect_crops(
+    study_id: str, crops: Sequence[Crop | None], labels: Labels, shape: tuple[int, int, int]
+) -> StudyCrops:
+    """Pack the crops of a study.
+
+    Args:
+        study_id: whose they are.
+        crops: 25 in target order, None where missing.
+        labels: (25,) grades.
+        shape: slices, rows, columns of every crop.
+    """
+    pixels = np.zeros((len(TARGETS), *shape), dtype=np.uint8)
+    present = np.zeros((len(TARGETS), shape[0]), dtype=bool)
+    for i, crop in enumerate(crops):
+        if crop is not None:
+            pixels[i] = np.rint(crop.pixels * PIXEL_SCALE)
+            present[i] = crop.slice_present
+    return StudyCrops(study_id=study_id, pixels=pixels, slice_present=present, labels=labels)
+
+
+def to_batch(studies: Sequence[StudyCrops]) -> CropBatch:
+    """Stack studies as they are."""
+    return CropBatch(
+        pixels=torch.from_numpy(np.stack([study.pixels for study in studies])),
+        slice_present=torch.from_numpy(np.stack([study.slice_present for study in studies])),
+        labels=torch.from_numpy(np.stack([study.labels for study in studies])),
+    )
+
+
+def centre_of(batch: CropBatch, slices: int, size_px: int) -> CropBatch:
+    """The middle of wider crops: what was cut is what is graded, but for the margin."""
+    margin_slices = (batch.pixels.shape[2] - slices) // 2
+    margin = (batch.pixels.shape[-1] - size_px) // 2
+    inner = slice(margin, margin + size_px)
+    middle = slice(margin_slices, margin_slices + slices)
+    return batch._replace(
+        pixels=batch.pixels[:, :, middle, inner, inner],
+        slice_present=batch.slice_present[:, :, middle],
+    )
+
+
+def shuffled_groups(
+    studies: Sequence[StudyCrops], group: int, *, seed: int, epoch: int
+) -> Iterator[list[StudyCrops]]:
+    """All studies once, in an order drawn from (seed, epoch), in groups of ``group``."""
+    ordered = sorted(studies, key=lambda study: study.study_id)
+    order = np.random.default_rng([seed, epoch]).permutation(len(ordered))
+    for start in range(0, len(order), group):
+        yield [ordered[i] for i in order[start : start + group]]
+
+
+def study_rng(seed: int, epoch: int, study_id: str) -> np.random.Generator:
+    """Random numbers of one study in one epoch."""
+    return np.random.default_rng([seed, epoch, zlib.crc32(study_id.encode())])
+
+
+def grade_prior(studies: Sequence[StudyCrops], weights: Sequence[float]) -> Float[Tensor, "3 5 3"]:
+    """Share of each grade by family and level, every row counted by the weight of its grade.
+
+    ``PRIOR_PSEUDO_COUNT`` rows of each grade are added, so that none is impossible.
+    """
+    labels = np.stack([study.labels for study in studies]).reshape(-1, len(CONDITIONS), len(LEVELS))
+    one_hot = labels[..., None] == np.arange(len(GRADES))  # (study, condition, level, grade)
+    counts = np.full((len(Family), len(LEVELS), len(GRADES)), PRIOR_PSEUDO_COUNT)
+    for i, condition in enumerate(CONDITIONS):
+        counts[list(Family).index(condition.family)] += one_hot[:, i].sum(axis=0)
+    weighted = counts * np.asarray(weights)
+    return torch.from_numpy(weighted / weighted.sum(axis=-1, keepdims=True)).float()

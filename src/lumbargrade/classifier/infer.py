@@ -1,0 +1,101 @@
+"""Crops → probabilities of the grades, with a trained classifier.
+
+What must stay true: whatever the classifier was trained on, what leaves this module are
+probabilities p of the grades, not the answers q that minimise the metric.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from lumbargrade.classifier.dataset import CropBatch, StudyCrops, collect_crops, to_batch
+from lumbargrade.classifier.model import GradeClassifier
+from lumbargrade.config import ClassifierMember, CropSettings
+from lumbargrade.crops import PIXEL_SCALE
+from lumbargrade.labels import GRADE_WEIGHTS, MISSING_GRADE, TARGETS
+from lumbargrade.records import Crop
+from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, load_weights
+
+StudyProbabilities = Float64[np.ndarray, "study 25 3"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classifier:
+    """A trained classifier, ready to grade."""
+
+    model: GradeClassifier
+    crops: CropSettings
+    """How the crops it grades must be cut."""
+    weighted: bool
+    """Trained on the metric, so that its softmax is q."""
+    device: torch.device
+
+
+def load_classifier(folder: Path, device: str = "cpu") -> Classifier:
+    """Load a member's folder.
+
+    Raises:
+        FileNotFoundError: the folder holds no weights or no settings.
+        ConfigError: its settings are of another kind.
+    """
+    settings = ClassifierMember.from_yaml(folder / CONFIG)
+    model = GradeClassifier(settings.classifier)
+    model.load_state_dict(load_weights(folder / WEIGHTS))
+    return Classifier(
+        model=model.to(device).eval(),
+        crops=settings.crops,
+        weighted=settings.classifier.weighted_fit is not None,
+        device=torch.device(device),
+    )
+
+
+def grade_crops(
+    classifier: Classifier, crops: Sequence[Crop | None]
+) -> Float64[np.ndarray, "25 3"]:
+    """Grade one study.
+
+    Args:
+        classifier: says how the crops must have been cut.
+        crops: 25 in target order; None where missing.
+
+    Returns:
+        Probabilities p of the grades as this one network sees them; rows sum to 1.
+    """
+    size = classifier.crops.size_px
+    unlabelled = np.full(len(TARGETS), MISSING_GRADE)
+    study = collect_crops("", crops, unlabelled, (classifier.crops.slices, size, size))
+    answers: Float64[np.ndarray, "25 3"] = grade_studies(classifier, [study])[0]
+    return answers
+
+
+def grade_studies(classifier: Classifier, studies: Sequence[StudyCrops]) -> StudyProbabilities:
+    """Grade several studies whose crops are in memory; labels are not looked at."""
+    answers = [
+        probabilities(classifier.model, to_batch([study]), weighted=classifier.weighted)
+        for study in studies
+    ]
+    return np.concatenate(answers)
+
+
+def probabilities(
+    model: torch.nn.Module, batch: CropBatch, *, weighted: bool
+) -> StudyProbabilities:
+    """Probabilities p of the grades of a batch, in float64.
+
+    Args:
+        model: in eval mode.
+        batch: crops of the final size.
+        weighted: the model's softmax is q ∝ (1, 2, 4) · p.
+    """
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        images = batch.pixels.to(device).float() / PIXEL_SCALE
+        logits = model(images, batch.slice_present.to(device)).double()
+        if weighted:
+            logits = logits - logits.new_tensor(GRADE_WEIGHTS).log()
+        answers: StudyProbabilities = logits.softmax(dim=-1).cpu().numpy()
+    return answers

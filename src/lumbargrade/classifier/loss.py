@@ -1,0 +1,94 @@
+"""What the classifier is trained on: plain cross-entropy first, then the metric itself.
+
+What must stay true: a cell without a label has no influence, on the value or on the gradient; a
+mean divides by the labelled weight, not by the number of cells; everything is computed in float32.
+
+Targets are soft: (study, 25, 3), one row per cell that sums to 1, or to 0 where unlabelled.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from lumbargrade.labels import (
+    CONDITIONS,
+    GRADE_WEIGHTS,
+    GRADES,
+    LEVELS,
+    Family,
+    Grade,
+)
+
+SMALLEST_PROBABILITY = 1e-6
+"""Of the any-severe term, which takes a logarithm of a maximum."""
+
+Logits = Float[Tensor, "study 25 3"]
+Targets = Float[Tensor, "study 25 3"]
+
+_SEVERE = GRADES.index(Grade.SEVERE)
+_CANAL = slice(0, len(LEVELS))
+
+
+def soft_targets(labels: Int[Tensor, "*study 25"]) -> Float[Tensor, "*study 25 3"]:
+    """One-hot rows; zeros where the label is ``MISSING_GRADE``."""
+    one_hot: Tensor = functional.one_hot(labels.clamp(min=0), len(GRADES)).float()
+    return one_hot * (labels >= 0)[..., None]
+
+
+def cross_entropy(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+    """Mean cross-entropy over labelled cells; 0 where there is none."""
+    log_probabilities = logits.float().log_softmax(dim=-1)
+    return -(targets * log_probabilities).sum() / targets.sum().clamp(min=1e-12)
+
+
+def weighted_cross_entropy(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+    """Mean over the families of their cross-entropies, weighted 1 / 2 / 4 by true grade."""
+    weights = targets * targets.new_tensor(GRADE_WEIGHTS)
+    losses = -weights * logits.float().log_softmax(dim=-1)
+    by_family = [
+        losses[:, cells].sum() / weights[:, cells].sum()
+        for cells in _FAMILY_CELLS
+        if bool(weights[:, cells].any())
+    ]
+    return torch.stack(by_family).mean() if by_family else losses.sum()
+
+
+def any_severe_loss(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+    """The metric's fourth term: is some canal level severe?
+
+    The answer is the largest probability of "severe" over the labelled canal levels, the weight
+    of a study that of its worst labelled canal level; a study without a labelled one is skipped.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        canal = targets[:, _CANAL]
+        labelled = canal.sum(dim=-1) > 0
+        severe = logits[:, _CANAL].float().softmax(dim=-1)[..., _SEVERE]
+        answer = (severe * labelled).amax(dim=1)
+        answer = answer.clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+        truth = canal[..., _SEVERE].amax(dim=1)
+        weight = (canal * canal.new_tensor(GRADE_WEIGHTS)).sum(dim=-1).amax(dim=1)
+        losses = functional.binary_cross_entropy(answer, truth, reduction="none")
+        return (weight * losses).sum() / weight.sum().clamp(min=1e-12)
+
+
+def metric_loss(logits: Logits, targets: Targets) -> dict[str, Tensor]:
+    """The competition metric of a batch as a loss, with its two parts."""
+    weighted, any_severe = weighted_cross_entropy(logits, targets), any_severe_loss(logits, targets)
+    return {
+        "loss": (3 * weighted + any_severe) / 4,
+        "weighted": weighted,
+        "any_severe": any_severe,
+    }
+
+
+def _cells(family: Family) -> list[int]:
+    return [
+        i * len(LEVELS) + j
+        for i, condition in enumerate(CONDITIONS)
+        if condition.family is family
+        for j in range(len(LEVELS))
+    ]
+
+
+_FAMILY_CELLS = [_cells(family) for family in Family]

@@ -1,0 +1,186 @@
+"""The stage-2 network: crops of a study → one vector per crop → grades, level by level.
+
+What must stay true: what is said of a level depends on that level's five crops alone (in eval
+mode the Jacobian is block-diagonal by level); an absent slice or crop has no influence, whatever
+its pixels hold.
+
+Source: after the 5th-place solution of the RSNA 2024 competition (2.5-D CNN, bi-LSTM over slices,
+attention pooling, bi-LSTM over the conditions of a level).
+"""
+
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+import lumbargrade.timm_import  # noqa: F401  timm imports torchvision
+from lumbargrade.config import ClassifierSettings
+from lumbargrade.crops import MIRROR_AXIS
+from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, Family, Side
+
+Images = Float[Tensor, "study 25 slice row column"]
+SlicePresent = Bool[Tensor, "study 25 slice"]
+Logits = Float[Tensor, "study 25 3"]
+
+FAMILIES = tuple(Family)
+PIXEL_CENTRE, PIXEL_SPREAD = 0.5, 0.25
+"""Crops (0..1) are moved and scaled by these before the encoder."""
+
+
+def mirror_condition_crops(images: Tensor, condition_index: int) -> Tensor:
+    """Exchange the patient's left and right in crops (…, slice, row, column) of one condition."""
+    return images.flip(MIRROR_AXIS[CONDITIONS[condition_index].view])
+
+
+class AttentionPool(nn.Module):
+    """Weighted mean over slices; the weights are learned, absent slices weigh nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(
+            nn.Linear(width, width // 2), nn.Tanh(), nn.Linear(width // 2, 1)
+        )
+
+    def forward(
+        self, vectors: Float[Tensor, "crop slice width"], present: Bool[Tensor, "crop slice"]
+    ) -> Float[Tensor, "crop width"]:
+        """Pool; every crop needs at least one present slice."""
+        scores = self.score(vectors)[..., 0].masked_fill(~present, float("-inf"))
+        pooled: Tensor = (scores.softmax(dim=1)[..., None] * vectors).sum(dim=1)
+        return pooled
+
+
+class GradeHeads(nn.Module):
+    """One linear head per family, with a bias per level if asked for."""
+
+    def __init__(self, width: int, settings: ClassifierSettings) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(settings.dropout)
+        self.linear = nn.ModuleDict(
+            {family.value: nn.Linear(width, len(GRADES), bias=False) for family in FAMILIES}
+        )
+        levels = len(LEVELS) if settings.level_bias else 1
+        self.bias = nn.Parameter(torch.zeros(len(FAMILIES), levels, len(GRADES)))
+
+    def start_from(self, prior: Float[Tensor, "3 5 3"]) -> None:
+        """Set the biases so that untrained heads answer with a prior, (family, level, grade)."""
+        with torch.no_grad():
+            levels = self.bias.shape[1]
+            self.bias.copy_((prior if levels > 1 else prior.mean(dim=1, keepdim=True)).log())
+            for linear in self.linear.values():
+                nn.init.normal_(linear.weight, std=0.01)  # type: ignore[arg-type]
+
+    def forward(self, vectors: Float[Tensor, "study 5 5 width"]) -> Logits:
+        """Logits in target order, from vectors by condition and level."""
+        vectors = self.dropout(vectors)
+        logits = [
+            self.linear[condition.family.value](vectors[:, i])
+            + self.bias[FAMILIES.index(condition.family)]
+            for i, condition in enumerate(CONDITIONS)
+        ]
+        return torch.stack(logits, dim=1).flatten(1, 2)  # (study, 25, 3)
+
+
+class GradeClassifier(nn.Module):
+    """Grades the 25 crops of a study."""
+
+    def __init__(self, settings: ClassifierSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder, features = _create_encoder(settings.encoder)
+        width = 2 * settings.lstm_hidden
+        self.over_slices = nn.LSTM(
+            features, settings.lstm_hidden, batch_first=True, bidirectional=True
+        )
+        self.pool = AttentionPool(width)
+        self.missing = nn.Parameter(torch.zeros(len(CONDITIONS), width))
+        self.over_conditions = nn.LSTM(
+            width, settings.lstm_hidden, batch_first=True, bidirectional=True
+        )
+        self.heads = GradeHeads(width, settings)
+        self._frozen_body = False
+
+    def forward(self, images: Images, slice_present: SlicePresent) -> Logits:
+        """Logits of the grades.
+
+        Args:
+            images: crops, 0..1.
+            slice_present: False for slices that the stack does not have; a crop without any
+                present slice is missing, and the level's other crops answer for it.
+        """
+        images, slice_present = self._turn_to_left(images, slice_present)
+        vectors = self._crop_vectors(images, slice_present)
+        vectors = self._mix_conditions(vectors)
+        logits: Tensor = self.heads(vectors)
+        return logits
+
+    def renew_heads(self) -> None:
+        """Prepare step 2: new heads, and everything else frozen, in eval mode for good."""
+        self.requires_grad_(False)
+        self.heads = GradeHeads(2 * self.settings.lstm_hidden, self.settings)
+        self._frozen_body = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As usual, but a frozen body stays in eval mode, or its batch norm would drift."""
+        super().train(mode and not self._frozen_body)
+        self.heads.train(mode)
+        self.training = mode
+        return self
+
+    def _turn_to_left(
+        self, images: Images, slice_present: SlicePresent
+    ) -> tuple[Images, SlicePresent]:
+        if not self.settings.mirror_right:
+            return images, slice_present
+        by_condition = list(images.chunk(len(CONDITIONS), dim=1))
+        present = list(slice_present.chunk(len(CONDITIONS), dim=1))
+        for i, condition in enumerate(CONDITIONS):
+            if condition.side is Side.RIGHT:
+                by_condition[i] = mirror_condition_crops(by_condition[i], i)
+                present[i] = mirror_condition_crops(present[i][..., None, None], i)[..., 0, 0]
+        return torch.cat(by_condition, dim=1), torch.cat(present, dim=1)
+
+    def _crop_vectors(
+        self, images: Images, slice_present: SlicePresent
+    ) -> Float[Tensor, "study 5 5 width"]:
+        studies = len(images)
+        present = slice_present.flatten(0, 1)  # (crop, slice)
+        features = self._encode(images.flatten(0, 1), present)  # (crop, slice, feature)
+        exists = present.any(dim=1)
+        sequence, _ = self.over_slices(features)
+        pooled = self.pool(sequence, present | ~exists[:, None])  # (crop, width)
+        missing = self.missing.repeat_interleave(len(LEVELS), dim=0).repeat(studies, 1)
+        vectors = torch.where(exists[:, None], pooled, missing.to(pooled.dtype))
+        return vectors.reshape(studies, len(CONDITIONS), len(LEVELS), -1)
+
+    def _encode(
+        self, images: Float[Tensor, "crop slice row column"], present: Bool[Tensor, "crop slice"]
+    ) -> Float[Tensor, "crop slice feature"]:
+        pixels = ((images - PIXEL_CENTRE) / PIXEL_SPREAD)[:, :, None]
+        if not (self.encoder.training and bool(present.any())):
+            features: Tensor = self.encoder(pixels.flatten(0, 1))
+            return features.reshape(*present.shape, -1) * present[..., None]
+        shown = self.encoder(pixels[present])  # absent slices stay out of the batch statistics
+        features = shown.new_zeros(*present.shape, shown.shape[-1])
+        features[present] = shown
+        return features
+
+    def _mix_conditions(
+        self, vectors: Float[Tensor, "study 5 5 width"]
+    ) -> Float[Tensor, "study 5 5 width"]:
+        levels = vectors.transpose(1, 2)  # (study, level, condition, width)
+        mixed, _ = self.over_conditions(levels.flatten(0, 1))
+        mixed = mixed.reshape(levels.shape)
+        if self.settings.sequence_skip:
+            mixed = mixed + levels
+        by_condition: Tensor = mixed.transpose(1, 2)
+        return by_condition
+
+
+def _create_encoder(name: str) -> tuple[nn.Module, int]:
+    import timm  # takes seconds to import
+
+    encoder: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+    return encoder, int(encoder.num_features)  # type: ignore[arg-type]

@@ -1,0 +1,181 @@
+"""Training of one classifier: plain cross-entropy, then, if asked for, new heads on the metric.
+
+What must stay true: training crops carry margins to be jittered in, validation crops are cut and
+graded exactly as at inference; the order in which studies are given does not matter.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lumbargrade.classifier import augment
+from lumbargrade.classifier.augment import Changes, Cutmix
+from lumbargrade.classifier.dataset import (
+    CropBatch,
+    StudyCrops,
+    grade_prior,
+    shuffled_groups,
+    to_batch,
+)
+from lumbargrade.classifier.infer import probabilities
+from lumbargrade.classifier.loss import cross_entropy, metric_loss, soft_targets
+from lumbargrade.classifier.model import GradeClassifier
+from lumbargrade.config import ClassifierMember, ClassifierSettings, CropSettings, FitSettings
+from lumbargrade.crops import wider
+from lumbargrade.labels import GRADE_WEIGHTS, GRADES, MISSING_GRADE
+from lumbargrade.metric import competition_metric, reweight_for_metric
+from lumbargrade.training.checkpoint import CONFIG, is_complete
+from lumbargrade.training.loop import FitResult, OnEpoch, fit
+
+FIRST_STEP = "first_step"
+"""Folder inside the member's folder for step 1, where there is a step 2."""
+
+VALIDATION_STUDIES_AT_ONCE = 4
+
+
+class TrainingBatch(NamedTuple):
+    """Wide crops, and what was drawn for them."""
+
+    crops: CropBatch
+    changes: Changes
+    cutmix: Cutmix
+
+
+class ClassifierTask:
+    """Batches, loss and validation of one training step (of two)."""
+
+    def __init__(
+        self,
+        training: Sequence[StudyCrops],
+        validation: Sequence[StudyCrops],
+        member: ClassifierMember,
+        fit_settings: FitSettings,
+        *,
+        seed: int,
+        weighted: bool,
+    ) -> None:
+        self.training = training
+        self.validation = sorted(validation, key=lambda study: study.study_id)
+        self.crops = member.crops
+        self.augment = member.classifier.augment
+        if weighted:  # the any-severe term has no meaning for mixed studies
+            self.augment = self.augment.model_copy(update={"cutmix_probability": 0.0})
+        self.batch_size = fit_settings.batch_size
+        self.seed = seed
+        self.weighted = weighted
+
+    def steps_per_epoch(self) -> int:
+        """Batches that cover the training studies once."""
+        return -(-len(self.training) // self.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[TrainingBatch]:
+        """Every training study once."""
+        groups = shuffled_groups(self.training, self.batch_size, seed=self.seed, epoch=epoch)
+        for studies in groups:
+            yield TrainingBatch(
+                to_batch(studies),
+                augment.draw_changes(
+                    studies, self.crops, self.augment, seed=self.seed, epoch=epoch
+                ),
+                augment.draw_cutmix(studies, self.crops, self.augment, seed=self.seed, epoch=epoch),
+            )
+
+    def loss(self, model: nn.Module, batch: TrainingBatch) -> Tensor | Mapping[str, Tensor]:
+        """Augment where the batch lies, grade, compare."""
+        with torch.no_grad():
+            images, crops = augment.apply_changes(batch.crops, batch.changes, self.crops.size_px)
+            targets = soft_targets(crops.labels)
+            if self.augment.cutmix_probability > 0:
+                images, targets = augment.apply_cutmix(images, crops, batch.cutmix)
+        logits = model(images, crops.slice_present)
+        return metric_loss(logits, targets) if self.weighted else cross_entropy(logits, targets)
+
+    def validate(self, model: nn.Module) -> Mapping[str, float]:
+        """The competition metric of q (``score``), and the plain log-loss of p."""
+        labels = np.stack([study.labels for study in self.validation])
+        answers = np.concatenate(
+            [
+                probabilities(model, to_batch(studies), weighted=self.weighted)
+                for studies in _groups(self.validation, VALIDATION_STUDIES_AT_ONCE)
+            ]
+        )
+        parts = competition_metric(labels, reweight_for_metric(answers))
+        return {
+            "score": parts.score,
+            "spinal": parts.spinal,
+            "foraminal": parts.foraminal,
+            "subarticular": parts.subarticular,
+            "any_severe_spinal": parts.any_severe_spinal,
+            "log_loss": log_loss(labels, answers),
+        }
+
+
+def training_crop_settings(crops: CropSettings, settings: ClassifierSettings) -> CropSettings:
+    """How the crops of training studies are cut: with margins to be jittered in."""
+    return wider(
+        crops,
+        margin_px=augment.margin_px(crops, settings.augment),
+        margin_slices=augment.MARGIN_SLICES,
+    )
+
+
+def train_classifier(
+    settings: ClassifierSettings,
+    crops: CropSettings,
+    training: Sequence[StudyCrops],
+    validation: Sequence[StudyCrops],
+    out: Path,
+    seed: int,
+    *,
+    device: str = "auto",
+    on_epoch: OnEpoch | None = None,
+) -> FitResult:
+    """Train one classifier into a member's folder, or go on with it.
+
+    Args:
+        settings: network, augmentation, and one or two steps of training.
+        crops: what is graded.
+        training: cut with :func:`training_crop_settings`.
+        validation: cut with ``crops``.
+        out: the member's folder.
+        seed: of initial weights, order and augmentation.
+        device: auto, cpu, cuda, cuda:N or mps.
+        on_epoch: progress.
+    """
+    member = ClassifierMember(crops=crops, classifier=settings)
+    out.mkdir(parents=True, exist_ok=True)
+    member.to_yaml(out / CONFIG)
+    torch.manual_seed(seed)
+    model = GradeClassifier(settings)
+    model.heads.start_from(grade_prior(training, (1.0,) * len(GRADES)))
+
+    def step(fit_settings: FitSettings, folder: Path, *, weighted: bool) -> FitResult:
+        task = ClassifierTask(
+            training, validation, member, fit_settings, seed=seed, weighted=weighted
+        )
+        return fit(model, task, fit_settings, folder, seed=seed, device=device, on_epoch=on_epoch)
+
+    if settings.weighted_fit is None:
+        return step(settings.fit, out, weighted=False)
+    if not is_complete(out):
+        step(settings.fit, out / FIRST_STEP, weighted=False)
+    torch.manual_seed(seed + 1)
+    model.renew_heads()
+    model.heads.start_from(grade_prior(training, GRADE_WEIGHTS))
+    return step(settings.weighted_fit, out, weighted=True)
+
+
+def log_loss(labels: np.ndarray, answers: np.ndarray) -> float:
+    """Mean −log of the answers (study, 25, 3) on the true grades of the labelled cells."""
+    labelled = labels != MISSING_GRADE
+    on_truth = np.take_along_axis(answers, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
+    return float(-np.log(np.maximum(on_truth[labelled], 1e-12)).mean())
+
+
+def _groups(studies: Sequence[StudyCrops], size: int) -> Iterator[Sequence[StudyCrops]]:
+    for start in range(0, len(studies), size):
+        yield studies[start : start + size]
