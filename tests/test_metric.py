@@ -23,7 +23,7 @@ LN2 = 0.6931471805599453
 
 
 def constant(studies: int, *row: float) -> StudyAnswers:
-    return np.tile(np.array(row), (studies, 25, 1))
+    return np.tile(np.array(row, dtype=np.float64), (studies, 25, 1))
 
 
 def random_case(studies: int, seed: int) -> tuple[StudyLabels, StudyAnswers]:

@@ -7,7 +7,7 @@ saved with every run; variants are YAML files, never copies of code.
 import copy
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,7 +25,7 @@ class Settings(BaseModel):
     @classmethod
     def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Self:
         """Read settings from a YAML file, with dotted-key overrides on top."""
-        data = yaml.safe_load(path.read_text()) or {}
+        data = _parse_yaml(path.read_text(), str(path)) or {}
         return cls.from_dict(data, overrides, source=str(path))
 
     @classmethod
@@ -39,13 +39,7 @@ class Settings(BaseModel):
         """Validate plain data; raise ``ConfigError`` naming the key and what is allowed."""
         data = copy.deepcopy(data)
         for dotted, value in (overrides or {}).items():
-            node = data
-            *parents, leaf = dotted.split(".")
-            for key in parents:
-                if node.get(key) is None:
-                    node[key] = {}
-                node = node[key]
-            node[leaf] = value
+            _override(data, dotted, value)
         try:
             return cls.model_validate_json(json.dumps(data))  # JSON: a list may become a tuple
         except ValidationError as error:
@@ -62,14 +56,38 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str
         where = ".".join(str(part) for part in item["loc"])
         line = f"{source}: {where}: {item['msg']}"
         if item["type"] == "extra_forbidden":
-            owner: Any = model
-            for part in item["loc"][:-1]:
-                field = owner.model_fields.get(part) if hasattr(owner, "model_fields") else None
-                owner = field.annotation if field is not None else None
-            if hasattr(owner, "model_fields"):
-                line += f"; allowed: {', '.join(owner.model_fields)}"
+            allowed = _fields_at(model, item["loc"][:-1])
+            line += f"; allowed: {', '.join(allowed)}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The fields of the nested settings at a location; optional settings count as themselves."""
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        kinds = (annotation, *get_args(annotation))
+        model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+    return tuple(model.model_fields)
+
+
+def _override(data: dict[str, Any], dotted: str, value: Any) -> None:
+    node = data
+    *parents, leaf = dotted.split(".")
+    for key in parents:
+        if node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {dotted}: {key} is the value {node!r}, it has no keys")
+    node[leaf] = value
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:
@@ -79,7 +97,7 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
         key, separator, value = item.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set wants key=value, found {item!r}")
-        overrides[key.strip()] = yaml.safe_load(value)
+        overrides[key.strip()] = _parse_yaml(value, f"--set {item}")
     return overrides
 
 

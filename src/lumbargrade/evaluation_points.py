@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -162,15 +162,7 @@ def _figures(
     )
 
 
-class _HasTarget(Protocol):
-    @property
-    def study_id(self) -> str: ...
-
-    @property
-    def target(self) -> Target: ...
-
-
-_Row = TypeVar("_Row", bound=_HasTarget)
+_Row = TypeVar("_Row", CoordinateRow, PredictedPoint)
 
 
 def _by_study(rows: Iterable[_Row], kind: str) -> dict[str, dict[Target, _Row]]:
@@ -188,5 +180,5 @@ def _share(values: Sequence[bool | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _percentile(values: Sequence[float], percent: float) -> float | None:
+def _percentile(values: Sequence[float], percent: int) -> float | None:
     return float(np.percentile(values, percent)) if values else None

@@ -1,0 +1,205 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from lumbargrade.cli import app
+from lumbargrade.competition import write_submission, write_table
+from lumbargrade.competition.answers import POINT_COLUMNS
+from lumbargrade.competition.dataset import COORDINATE_COLUMNS, LABEL_COLUMNS
+from lumbargrade.competition.truth import TRUTH_COLUMNS
+from lumbargrade.dicom.write_mr import HeaderProfile, MrSeries, MrSlice, write_mr_series
+from lumbargrade.labels import GRADES
+from lumbargrade.metric import competition_metric, reweight_for_metric
+from lumbargrade.records import InvalidStudyError
+
+LINE = ("100", "7", 3, "Spinal Canal Stenosis", "L3/L4", 20.0, 10.0)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def document_of(*arguments: str | Path) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Forty studies with true probabilities, in a folder with train.csv and submission.csv."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet((4.0, 1.0, 0.7), size=(40, 25))
+    labels = (rng.random((40, 25, 1)) > p.cumsum(axis=-1)[..., :2]).sum(axis=-1)
+    words = [[GRADES[grade].title for grade in row] for row in labels]
+    ids = [str(100 + index) for index in range(40)]
+    rows = [[study_id, *row] for study_id, row in zip(ids, words, strict=True)]
+    write_table(tmp_path / "train.csv", LABEL_COLUMNS, rows)
+    answers = reweight_for_metric(p)
+    write_submission(tmp_path / "submission.csv", dict(zip(ids, answers, strict=True)))
+    write_submission(tmp_path / "plain.csv", dict(zip(ids, p, strict=True)))
+    np.save(tmp_path / "labels.npy", labels)
+    np.save(tmp_path / "answers.npy", answers)
+    return tmp_path
+
+
+def score_arguments(folder: Path) -> tuple[str | Path, ...]:
+    truth, submission = folder / "train.csv", folder / "submission.csv"
+    return ("evaluate", "--truth", truth, "--submission", submission)
+
+
+def test_evaluate_json_holds_the_official_metric(folder: Path) -> None:
+    document = document_of(*score_arguments(folder))
+    labels, answers = np.load(folder / "labels.npy"), np.load(folder / "answers.npy")
+    parts = competition_metric(labels, answers)
+    for name in ("score", "spinal", "foraminal", "subarticular", "any_severe_spinal"):
+        assert document[name] == pytest.approx(getattr(parts, name), abs=1e-12)
+    assert 0.5 < document["auc"] < 1
+    assert (document["studies"], document["rows"]) == (40, 1000)
+    assert document["weighted_prior"] > document["score"]
+    assert not {"floor", "interval", "against"} & set(document)
+
+
+def test_bootstrap_adds_an_interval_around_every_part(folder: Path) -> None:
+    document = document_of(*score_arguments(folder), "--bootstrap", "200")
+    for name in ("score", "spinal", "foraminal", "subarticular", "any_severe_spinal"):
+        low, high = document["interval"][name]
+        assert low < document[name] < high
+    assert document == document_of(*score_arguments(folder), "--bootstrap", "200")
+
+
+def test_the_floor_is_scored_on_the_rows_of_the_truth(folder: Path) -> None:
+    oracle = (folder / "submission.csv").read_text()
+    (folder / "oracle.csv").write_text(oracle + oracle.splitlines()[1].replace("100_", "999_"))
+    document = document_of(*score_arguments(folder))
+    assert document["floor"] == document["score"]
+
+
+def test_against_reports_the_paired_difference(folder: Path) -> None:
+    document = document_of(
+        *score_arguments(folder), "--against", folder / "plain.csv", "--bootstrap", "100"
+    )
+    against = document["against"]
+    plain = document_of(
+        "evaluate", "--truth", folder / "train.csv", "--submission", folder / "plain.csv"
+    )
+    assert against["difference"] == pytest.approx(document["score"] - plain["score"], abs=1e-12)
+    assert against["interval"]["low"] < against["difference"] < against["interval"]["high"]
+
+
+def test_the_prior_can_come_from_other_studies(folder: Path) -> None:
+    lines = (folder / "train.csv").read_text().splitlines()
+    (folder / "few.csv").write_text("\n".join(lines[:6]) + "\n")
+    own = document_of(*score_arguments(folder))["weighted_prior"]
+    other = document_of(*score_arguments(folder), "--prior-from", folder / "few.csv")
+    assert other["weighted_prior"] > own
+
+
+def test_without_json_a_table_is_printed(folder: Path) -> None:
+    result = run(*score_arguments(folder), "--bootstrap", "50")
+    assert result.exit_code == 0
+    for word in ("score", "any_severe_spinal", "weighted_prior", "AUC", "kappa", "40 studies"):
+        assert word in result.stdout
+
+
+def test_a_bad_row_ends_the_command_with_its_name(folder: Path) -> None:
+    submission = folder / "submission.csv"
+    lines = submission.read_text().splitlines()
+    lines[1] = "100_spinal_canal_stenosis_l1_l2,0.5,0.5,0.5"
+    submission.write_text("\n".join(lines))
+    result = run(*score_arguments(folder))
+    assert isinstance(result.exception, InvalidStudyError)
+    command = [sys.executable, "-m", "lumbargrade", *map(str, score_arguments(folder)), "--json"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (3, "")
+    message = " ".join(finished.stderr.split())
+    assert "row 100_spinal_canal_stenosis_l1_l2 sums to 1.5" in message
+    assert "Traceback" not in message
+
+
+def test_wrong_usage_exits_with_2(folder: Path) -> None:
+    assert run("evaluate", "--truth", folder / "train.csv").exit_code == 2
+    assert run(*score_arguments(folder), "--bootstrap", "-1").exit_code == 2
+
+
+def write_points(folder: Path, *, shift: int = 0) -> tuple[str | Path, ...]:
+    write_table(folder / "train_label_coordinates.csv", COORDINATE_COLUMNS, [LINE])
+    point = (*LINE[:2], 3 + shift, *LINE[3:5], 22.0, 10.0, 0.8)
+    write_table(folder / "points.csv", POINT_COLUMNS, [point])
+    truth, points = folder / "train_label_coordinates.csv", folder / "points.csv"
+    return ("evaluate-points", "--truth", truth, "--points", points)
+
+
+def write_images(folder: Path) -> None:
+    series = MrSeries(
+        study_uid="1.2",
+        series_uid="1.2.3",
+        frame_of_reference_uid="1.2.4",
+        series_number=1,
+        series_description="T2",
+        protocol_name="T2",
+        patient_id="1",
+        patient_name="A",
+        study_date="20240101",
+        slice_thickness_mm=4.0,
+        spacing_between_slices_mm=4.0,
+        echo_time_ms=100.0,
+        repetition_time_ms=3000.0,
+    )
+    slices = [
+        MrSlice(
+            pixels=np.zeros((64, 128), dtype=np.uint16),
+            position_lps_mm=np.array([4.0 * number, -64.0, 32.0]),
+            image_orientation=np.array([0.0, 1, 0, 0, 0, -1]),
+            pixel_spacing_mm=np.array([1.0, 1.0]),
+            instance_number=number,
+            sop_instance_uid=f"1.2.3.{number}",
+            window=(500.0, 1000.0),
+        )
+        for number in range(1, 6)
+    ]
+    write_mr_series(
+        folder / "train_images" / "100" / "7", series, slices, profile=HeaderProfile.RSNA
+    )
+
+
+def test_evaluate_points_reads_matrix_and_slices_beside_the_truth(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    document = document_of(*write_points(tmp_path))
+    canal = document["sagittal_t2"]
+    assert canal["median_px"] == pytest.approx(4.0, abs=1e-12)  # 2 of 128 columns
+    assert canal["median_mm_in_plane"] == pytest.approx(2.0, abs=1e-9)
+    assert (canal["within_5px"], canal["slice_exact"]) == (1.0, 1.0)
+    assert document["axial_t2"]["truths"] == 0
+    assert document["all"] == canal
+    shifted = document_of(*write_points(tmp_path, shift=1))["all"]
+    assert (shifted["slice_exact"], shifted["slice_within_1"]) == (0.0, 1.0)
+    assert shifted["median_mm_along_z"] == pytest.approx(4.0, abs=1e-9)
+
+
+def test_evaluate_points_uses_the_exact_truth_beside_the_truth(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    cells = ("100", "spinal_canal_stenosis", "l3_l4", 90, "mm2", 0.1)
+    row = (*cells, 13.8, -44.0, 22.0, "7", 3, True)  # 1.8 mm from slice 3, 2.2 from slice 4
+    write_table(tmp_path / "phantom_truth.csv", TRUTH_COLUMNS, [row])
+    document = document_of(*write_points(tmp_path, shift=1))["all"]
+    assert document["slice_exact"] == 1.0
+    assert document["coverage_precision"] == 1.0
+    assert document["median_mm_along_z"] == pytest.approx(2.2, abs=1e-9)
+
+
+def test_evaluate_points_without_images_leaves_geometry_null(tmp_path: Path) -> None:
+    document = document_of(*write_points(tmp_path))
+    assert document["all"]["found"] == 1.0
+    assert document["all"]["median_px"] is None
+    assert document["all"]["slice_exact"] is None
+    result = run(*write_points(tmp_path))
+    assert result.exit_code == 0
+    assert "sagittal_t2" in result.stdout
