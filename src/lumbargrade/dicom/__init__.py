@@ -1,1 +1,6 @@
-"""DICOM in and out: files → Study, and back."""
+"""DICOM files → Study, and back: the only place that knows pydicom."""
+
+from lumbargrade.dicom.files import StudyFiles, find_studies
+from lumbargrade.dicom.read import read_study, sop_instances_sha256
+
+__all__ = ["StudyFiles", "find_studies", "read_study", "sop_instances_sha256"]

@@ -1,0 +1,175 @@
+"""Files → :class:`Study`: the series that serve, decoded, and a report on every one found.
+
+What must stay true: pixels are read of used series only; a study without a usable view is an
+error that lists every refusal; nothing that names the patient enters a message.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lumbargrade.dicom.files import StudyFiles, find
+from lumbargrade.dicom.inspection import Inspection, inspect_study
+from lumbargrade.dicom.pixels import DecodedSlice, UndecodableError, decode
+from lumbargrade.dicom.selection import Choice
+from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.labels import VIEWS
+from lumbargrade.records import InvalidStudyError, Series, SliceImage, Study
+
+MAX_LOST_SHARE = 0.1
+"""A series serves without its undecodable slices while they are no more than this share."""
+
+_log = logging.getLogger(__name__)
+
+
+def read_study(source: Path | StudyFiles) -> Study:
+    """Read one study.
+
+    Args:
+        source: a study found by :func:`find_studies`, or a path that holds exactly one.
+
+    Returns:
+        The series that serve, ordered by geometry, and reports on all.
+
+    Raises:
+        FileNotFoundError: no such path.
+        InvalidStudyError: no study, more than one, or none of its series can serve.
+    """
+    files = source if isinstance(source, StudyFiles) else _only_study(source)
+    undecodable: dict[str, str] = {}
+    lost: list[str] = []
+    while True:
+        inspection = inspect_study(files, refused=undecodable)
+        used = [choice for choice in inspection.choices if choice.used]
+        if not used:
+            raise InvalidStudyError(_nothing_usable(inspection))
+        series, failed = [], False
+        lost.clear()
+        for choice in used:
+            try:
+                series.append(_read_series(choice, lost))
+            except UndecodableError as error:
+                undecodable[choice.candidate.series_uid] = str(error)
+                failed = True
+        if not failed:
+            break
+    warnings = (*inspection.warnings, *lost, *_series_warnings(used))
+    for warning in warnings:
+        _log.warning("study %s: %s", files.study_id, warning)
+    return Study(
+        study_uid=inspection.study_uid,
+        study_id=inspection.study_id,
+        series=tuple(sorted(series, key=_reading_order)),
+        reports=inspection.reports,
+        warnings=warnings,
+    )
+
+
+def sop_instances_sha256(study: Study) -> str:
+    """Hash of the images that a study is graded from: its sorted SOP instance UIDs."""
+    uids = {image.sop_instance_uid for series in study.series for image in series.slices}
+    return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()
+
+
+def _only_study(path: Path) -> StudyFiles:
+    findings = find(path)
+    if len(findings.studies) == 1:
+        return findings.studies[0]
+    if not findings.studies:
+        faults = "".join(f"\n  {problem}" for problem in findings.problems)
+        raise InvalidStudyError(
+            f"{path} holds no DICOM study ({findings.foreign_files} files are not DICOM){faults}"
+        )
+    ids = ", ".join(study.study_id for study in findings.studies[:5])
+    raise InvalidStudyError(
+        f"{path} holds {len(findings.studies)} studies ({ids}, …): pass one of find_studies(path)"
+    )
+
+
+def _series_warnings(used: Sequence[Choice]) -> list[str]:
+    return [
+        f"series {choice.candidate.series_id}: {problem}"
+        for choice in used
+        for problem in choice.candidate.problems
+    ]
+
+
+def _nothing_usable(inspection: Inspection) -> str:
+    lines = [
+        f"  series {report.series_id or report.series_uid}: {report.reason}"
+        for report in inspection.reports
+    ]
+    return "\n".join([f"study {inspection.study_id}: no usable view", *lines])
+
+
+def _read_series(choice: Choice, lost: list[str]) -> Series:
+    """Decode the slices of a series.
+
+    Raises:
+        UndecodableError: more than ``MAX_LOST_SHARE`` of them cannot be decoded.
+    """
+    candidate = choice.candidate
+    decoded, failures = _decode_all(candidate.headers)
+    if len(failures) > MAX_LOST_SHARE * candidate.slices:
+        raise UndecodableError(
+            f"{len(failures)} of {candidate.slices} slices cannot be decoded: {failures[0]}"
+        )
+    lost.extend(f"slice left out: {failure}" for failure in failures)
+    slices = []
+    for number, stack in enumerate(candidate.stacks):
+        for header, affine in zip(stack.headers, stack.affines, strict=True):
+            image = decoded.get((header.path, header.frame_number))
+            if image is None:
+                continue
+            slices.append(
+                SliceImage(
+                    pixels=image.pixels,
+                    affine=affine,
+                    stack=number,
+                    sop_instance_uid=header.sop_instance_uid,
+                    instance_number=header.instance_number,
+                    frame_number=header.frame_number,
+                    path=header.path,
+                    window=image.window,
+                )
+            )
+    if all(np.ptp(image.pixels) == 0 for image in slices):
+        raise UndecodableError(f"every slice is one constant value: {slices[0].path}")
+    if candidate.view is None:
+        raise ValueError(f"series {candidate.series_id} was chosen for no view")
+    return Series(
+        series_uid=candidate.series_uid,
+        series_id=candidate.series_id,
+        description=candidate.headers[0].description,
+        view=candidate.view,
+        reason=choice.reason,
+        slices=tuple(slices),
+    )
+
+
+def _decode_all(
+    headers: Sequence[SliceHeader],
+) -> tuple[dict[tuple[Path, int | None], DecodedSlice], list[str]]:
+    """Decode file by file; returns what could be decoded, and the failures."""
+    frames: dict[Path, list[int | None]] = {}
+    for header in headers:
+        frames.setdefault(header.path, []).append(header.frame_number)
+    decoded: dict[tuple[Path, int | None], DecodedSlice] = {}
+    failures = []
+    for path, numbers in frames.items():
+        try:
+            images = decode(path, tuple(numbers))
+        except UndecodableError as error:
+            failures += [str(error)] * len(numbers)
+            continue
+        decoded |= {(path, number): image for number, image in zip(numbers, images, strict=True)}
+    return decoded, failures
+
+
+def _reading_order(series: Series) -> tuple[int, float, str]:
+    """View, then head to foot."""
+    z = np.mean([image.affine[2, 3] for image in series.slices])
+    return VIEWS.index(series.view), -float(z), series.series_uid

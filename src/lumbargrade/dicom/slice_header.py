@@ -1,0 +1,232 @@
+"""What the tags of one slice say, as typed fields: the only place where headers are read.
+
+What must stay true: a missing or malformed tag is None or empty, never a default; nothing that
+names the patient is read at all.
+
+Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups), C.8.13 (Enhanced MR).
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from lumbargrade.dicom.quiet import UNREADABLE, quiet_pydicom
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceHeader:
+    """One single-frame file, or one frame of a multi-frame file."""
+
+    path: Path
+    frame_number: int | None
+    """One-based; None for a single-frame file."""
+    frames: int
+    """NumberOfFrames of the file, 1 where absent."""
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    frame_of_reference_uid: str
+    modality: str
+    series_number: int | None
+    instance_number: int | None
+    description: str
+    protocol: str
+    body_part: str
+    image_type: tuple[str, ...]
+    scanning_sequence: tuple[str, ...]
+    sequence_variant: tuple[str, ...]
+    sequence_name: str
+    scan_options: tuple[str, ...]
+    contrast_agent: bool
+    echo_time_ms: float | None
+    repetition_time_ms: float | None
+    inversion_time_ms: float | None
+    """None where absent or 0: a scanner's 0 means that there was no inversion."""
+    rows: int
+    columns: int
+    samples_per_pixel: int
+    photometric: str
+    position_lps_mm: tuple[float, ...] | None
+    image_orientation: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, ...] | None
+    spacing_between_slices_mm: float | None
+    slice_thickness_mm: float | None
+
+
+_TAGS = (
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "SeriesDescription",
+    "BodyPartExamined",
+    "ScanningSequence",
+    "SequenceVariant",
+    "ScanOptions",
+    "SequenceName",
+    "PulseSequenceName",
+    "SliceThickness",
+    "RepetitionTime",
+    "EchoTime",
+    "InversionTime",
+    "SpacingBetweenSlices",
+    "ProtocolName",
+    "ContrastBolusAgent",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "FrameOfReferenceUID",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+
+
+class UnreadableFileError(ValueError):
+    """A file that claims to be DICOM and cannot be read as such; says nothing of its values."""
+
+
+def read_headers(path: Path) -> tuple[SliceHeader, ...]:
+    """Read the header of a file: one record, or one per frame of an enhanced file.
+
+    Raises:
+        UnreadableFileError: the header is broken.
+    """
+    try:
+        with quiet_pydicom():
+            dataset = pydicom.dcmread(
+                path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+            )
+            groups = list(_functional_groups(dataset))
+            if not groups:
+                return (_slice_header(path, (dataset,), None),)
+            return tuple(
+                _slice_header(path, (*frame, dataset), number)
+                for number, frame in enumerate(groups, start=1)
+            )
+    except UNREADABLE as error:
+        raise UnreadableFileError(f"{path}: broken DICOM header ({type(error).__name__})") from None
+
+
+def _functional_groups(dataset: Dataset) -> Iterator[tuple[Dataset, ...]]:
+    """The macro items that describe each frame: its own first, then the shared ones."""
+    shared = [item for group in _items(dataset, "SharedFunctionalGroupsSequence") for item in group]
+    for group in _items(dataset, "PerFrameFunctionalGroupsSequence"):
+        own = [element.value[0] for element in group if element.VR == "SQ" and element.value]
+        common = [element.value[0] for element in shared if element.VR == "SQ" and element.value]
+        yield (*own, *common)
+
+
+def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
+    return dataset.get(keyword) or ()
+
+
+def _slice_header(
+    path: Path, sources: tuple[Dataset, ...], frame_number: int | None
+) -> SliceHeader:
+    tags = _Tags(sources)
+    return SliceHeader(
+        path=path,
+        frame_number=frame_number,
+        frames=tags.integer("NumberOfFrames") or 1,
+        study_uid=tags.text("StudyInstanceUID"),
+        series_uid=tags.text("SeriesInstanceUID"),
+        sop_instance_uid=tags.text("SOPInstanceUID"),
+        sop_class_uid=tags.text("SOPClassUID"),
+        frame_of_reference_uid=tags.text("FrameOfReferenceUID"),
+        modality=tags.text("Modality").upper(),
+        series_number=tags.integer("SeriesNumber"),
+        instance_number=tags.integer("InstanceNumber"),
+        description=tags.text("SeriesDescription"),
+        protocol=tags.text("ProtocolName"),
+        body_part=tags.text("BodyPartExamined"),
+        image_type=tags.words("FrameType", "ImageType"),
+        scanning_sequence=tags.words("ScanningSequence", "EchoPulseSequence"),
+        sequence_variant=tags.words("SequenceVariant"),
+        sequence_name=tags.text("SequenceName") or tags.text("PulseSequenceName"),
+        scan_options=tags.words("ScanOptions"),
+        contrast_agent=bool(tags.text("ContrastBolusAgent")),
+        echo_time_ms=tags.number("EffectiveEchoTime", "EchoTime"),
+        repetition_time_ms=tags.number("RepetitionTime"),
+        inversion_time_ms=tags.number("InversionTimes", "InversionTime") or None,
+        rows=tags.integer("Rows") or 0,
+        columns=tags.integer("Columns") or 0,
+        samples_per_pixel=tags.integer("SamplesPerPixel") or 0,
+        photometric=tags.text("PhotometricInterpretation").upper(),
+        position_lps_mm=tags.numbers("ImagePositionPatient", 3),
+        image_orientation=tags.numbers("ImageOrientationPatient", 6),
+        pixel_spacing_mm=tags.numbers("PixelSpacing", 2),
+        spacing_between_slices_mm=tags.number("SpacingBetweenSlices"),
+        slice_thickness_mm=tags.number("SliceThickness"),
+    )
+
+
+class _Tags:
+    """Looks a keyword up in the first dataset that has it; a malformed value counts as absent."""
+
+    def __init__(self, sources: tuple[Dataset, ...]) -> None:
+        self._sources = sources
+
+    def value(self, *keywords: str) -> Any:
+        for keyword in keywords:
+            for source in self._sources:
+                try:
+                    value = source.get(keyword)
+                except UNREADABLE:
+                    continue
+                if value is not None and value != "":
+                    return value
+        return None
+
+    def text(self, keyword: str) -> str:
+        value = self.value(keyword)
+        return "" if value is None else str(value).strip().strip("\0")
+
+    def words(self, *keywords: str) -> tuple[str, ...]:
+        value = self.value(*keywords)
+        if value is None:
+            return ()
+        parts = [value] if isinstance(value, str) else list(_iterate(value))
+        return tuple(str(part).strip().upper() for part in parts)
+
+    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        numbers = _finite(self.value(keyword))
+        return numbers if numbers is not None and len(numbers) == count else None
+
+    def number(self, *keywords: str) -> float | None:
+        numbers = _finite(self.value(*keywords))
+        return numbers[0] if numbers else None
+
+    def integer(self, keyword: str) -> int | None:
+        number = self.number(keyword)
+        return None if number is None else int(number)
+
+
+def _finite(value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in _iterate(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers if all(math.isfinite(number) for number in numbers) else None
+
+
+def _iterate(value: Any) -> Iterable[Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return (value,)
+    return value
