@@ -65,7 +65,9 @@ def test_a_missing_tag_is_named_with_the_file(tmp_path: Path, tag: str) -> None:
     header = pydicom.dcmread(path)
     delattr(header, tag)
     header.save_as(path)
-    with pytest.raises(InvalidStudyError, match=rf"4\.dcm has no {tag}"):
+    with pytest.raises(
+        InvalidStudyError, match=rf"4\.dcm.*(lacks geometry.*{tag} None|has 0 {tag})"
+    ):
         read_slice_geometry(path)
 
 

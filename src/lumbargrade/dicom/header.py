@@ -5,23 +5,10 @@ What must stay true: no default stands in for a missing tag; every refusal names
 
 from pathlib import Path
 
-import numpy as np
-import pydicom
-from pydicom.errors import InvalidDicomError
-
 from lumbargrade.arrays import Affine
+from lumbargrade.dicom.slice_header import UnreadableFileError, read_headers
 from lumbargrade.geometry import slice_affine
 from lumbargrade.records import InvalidStudyError
-
-_GEOMETRY_TAGS = (
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-)
-_SPACING_TAGS = ("SpacingBetweenSlices", "SliceThickness")
-"""Where the distance between slices is looked for, in this order."""
 
 
 def read_slice_geometry(path: Path) -> tuple[Affine, tuple[int, int]]:
@@ -35,29 +22,29 @@ def read_slice_geometry(path: Path) -> tuple[Affine, tuple[int, int]]:
         SpacingBetweenSlices (SliceThickness where the file has none), and (rows, columns).
 
     Raises:
-        InvalidStudyError: no such file, no DICOM file, or a tag that is missing or unusable.
+        InvalidStudyError: no such file, no DICOM file of one frame, or a tag that is missing or
+            unusable.
     """
+    if not path.is_file():
+        raise InvalidStudyError(f"{path} does not exist")
     try:
-        header = pydicom.dcmread(
-            path, stop_before_pixels=True, specific_tags=[*_GEOMETRY_TAGS, *_SPACING_TAGS]
+        header, *more = read_headers(path)
+    except UnreadableFileError as error:
+        raise InvalidStudyError(str(error)) from error
+    if more:
+        raise InvalidStudyError(f"{path} holds {1 + len(more)} frames, expected one")
+    position, orientation = header.position_lps_mm, header.image_orientation
+    spacing = header.pixel_spacing_mm
+    between = header.spacing_between_slices_mm or header.slice_thickness_mm
+    if position is None or orientation is None or spacing is None or not between:
+        raise InvalidStudyError(
+            f"{path} lacks geometry: ImagePositionPatient {position}, ImageOrientationPatient "
+            f"{orientation}, PixelSpacing {spacing}, distance between slices {between}"
         )
-    except FileNotFoundError as error:
-        raise InvalidStudyError(f"{path} does not exist") from error
-    except InvalidDicomError as error:
-        raise InvalidStudyError(f"{path} is not a DICOM file") from error
-    absent = [tag for tag in _GEOMETRY_TAGS if header.get(tag) is None]
-    spacings = [float(header[tag].value) for tag in _SPACING_TAGS if header.get(tag)]
-    if not spacings:
-        absent.append(" or ".join(_SPACING_TAGS))
-    if absent:
-        raise InvalidStudyError(f"{path} has no {', '.join(absent)}")
+    if not (header.rows and header.columns):
+        raise InvalidStudyError(f"{path} has {header.rows} Rows and {header.columns} Columns")
     try:
-        affine = slice_affine(
-            np.array(header.ImagePositionPatient, dtype=np.float64),
-            np.array(header.ImageOrientationPatient, dtype=np.float64),
-            np.array(header.PixelSpacing, dtype=np.float64),
-            spacings[0],
-        )
+        affine = slice_affine(position, orientation, spacing, between)
     except ValueError as error:
         raise InvalidStudyError(f"{path}: {error}") from error
-    return affine, (int(header.Rows), int(header.Columns))
+    return affine, (header.rows, header.columns)
