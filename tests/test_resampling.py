@@ -3,6 +3,7 @@ import pytest
 
 from lumbargrade.labels import MISSING_GRADE
 from lumbargrade.metric import PARTS, StudyAnswers, StudyLabels, competition_metric
+from lumbargrade.records import InvalidStudyError
 from lumbargrade.resampling import bootstrap_parts, paired_difference
 
 
@@ -65,3 +66,9 @@ def test_equal_submissions_differ_by_nothing() -> None:
     labels, answers = calibrated_case(30, 5)
     paired = paired_difference(labels, answers, answers.copy(), resamples=50)
     assert (paired.difference, paired.interval.low, paired.interval.high) == (0, 0, 0)
+
+
+def test_too_few_usable_draws_are_an_error() -> None:
+    labels, answers = calibrated_case(10, 6)
+    with pytest.raises(InvalidStudyError, match="1 drawn set.* expected at least 2"):
+        bootstrap_parts(labels, answers, resamples=1)

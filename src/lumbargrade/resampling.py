@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.metric import PARTS, StudyAnswers, StudyLabels, StudySums, study_sums
+from lumbargrade.records import InvalidStudyError
 
 INTERVAL_PERCENT = 95.0
 """Share of the resampled scores inside an interval."""
@@ -50,6 +51,9 @@ def bootstrap_parts(
 
     Returns:
         ``score`` and each of ``PARTS`` → interval.
+
+    Raises:
+        InvalidStudyError: fewer than two draws hold grades of every family.
     """
     losses = np.concatenate(list(_resampled((study_sums(labels, answers),), resamples, seed)))
     parts = losses[:, 0]
@@ -75,6 +79,9 @@ def paired_difference(
         second: the answers to compare with, aligned likewise.
         resamples: how many sets of studies to draw.
         seed: of the draws.
+
+    Raises:
+        InvalidStudyError: fewer than two draws hold grades of every family.
     """
     both = (study_sums(labels, first), study_sums(labels, second))
     losses = np.concatenate(list(_resampled(both, resamples, seed)))
@@ -100,6 +107,11 @@ def _resampled(
 
 
 def _interval(values: Float64[np.ndarray, "draw"]) -> Interval:
+    if len(values) < 2:
+        raise InvalidStudyError(
+            f"{len(values)} drawn set(s) of studies hold grades of every family, expected at least "
+            "2: draw more, or add studies"
+        )
     tail = (100 - INTERVAL_PERCENT) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
     return Interval(low=float(low), high=float(high), standard_error=float(values.std(ddof=1)))
