@@ -8,24 +8,65 @@ from pathlib import Path
 
 import numpy as np
 
-from lumbargrade.geometry import Plane, lps_to_slices, resample_affine, slice_affine
+from lumbargrade.config import CropSettings
+from lumbargrade.crops import cut_crops
+from lumbargrade.dicom import sop_instances_sha256
+from lumbargrade.geometry import Plane, slice_affine
 from lumbargrade.labels import LEVELS, TARGETS, Family, Flag, Side, Target, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.prediction import Prediction, place_landmarks
 from lumbargrade.records import (
-    Crop,
     Grades,
     Landmark,
     Series,
     SeriesReport,
     SliceImage,
     Study,
-    ViewVolume,
 )
+from lumbargrade.volumes import view_volumes
 
 LEVEL_Z_MM = dict(zip(LEVELS, (70.0, 35.0, 0.0, -35.0, -65.0), strict=True))
-SOP_HASH = "5a" * 32
+SMALL_CROPS = CropSettings(slices=5, size_px=16, side_mm=48.0)
 MODELS_HASH = "c0ffee" * 10 + "abcd"
+
+
+class FakePredictor:
+    """Stands in for a pipeline: points at fixed places in mm, grades drawn from a fixed seed."""
+
+    def __init__(self, models_hash: str = MODELS_HASH, crops: CropSettings = SMALL_CROPS) -> None:
+        self.models_hash = models_hash
+        self.crops = crops
+        self.runs = 0
+
+    def run(self, study: Study) -> Prediction:
+        self.runs += 1
+        volumes = view_volumes(study)
+        landmarks, points = place_landmarks(study, [_landmark(target) for target in TARGETS])
+        rng = np.random.default_rng(7)
+        severity = rng.normal(size=(25, 1)) * 1.6
+        logits = -np.abs(severity - np.array([-0.8, 0.6, 1.8])) * 1.7
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        flags = [item.flags for item in landmarks]
+        flags[8] = (*flags[8], Flag.UNCERTAIN)
+        grades = Grades(
+            study_id=study.study_id,
+            study_uid=study.study_uid,
+            probabilities=probabilities,
+            metric_probabilities=reweight_for_metric(probabilities),
+            points=points,
+            flags=tuple(flags),
+            warnings=study.warnings,
+            models_hash=self.models_hash,
+            models_name="fake",
+        )
+        return Prediction(
+            study=study,
+            grades=grades,
+            landmarks=landmarks,
+            crops=tuple(cut_crops(volumes, landmarks, self.crops)),
+            volumes=volumes,
+            sop_instances_sha256=sop_instances_sha256(study),
+        )
 
 
 def make_prediction(
@@ -34,38 +75,11 @@ def make_prediction(
     views: tuple[View, ...] = tuple(View),
     description: str = "T2 <b>sag</b> & more",
     pixels: int = 40,
-    crop_px: int = 16,
-    warnings: tuple[str, ...] = (),
+    crops: CropSettings = SMALL_CROPS,
 ) -> Prediction:
     """A whole prediction; ``pixels`` is the number of pixels along the 240 mm of an image."""
     study = make_study(study_id, views=views, description=description, pixels=pixels)
-    volumes = {view: _volume(study, view) for view in views}
-    landmarks, points = place_landmarks(study, [_landmark(study, target) for target in TARGETS])
-    rng = np.random.default_rng(7)
-    severity = rng.normal(size=(25, 1)) * 1.6
-    logits = -np.abs(severity - np.array([-0.8, 0.6, 1.8])) * 1.7
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    flags = [item.flags for item in landmarks]
-    flags[8] = (*flags[8], Flag.UNCERTAIN)
-    grades = Grades(
-        study_id=study.study_id,
-        study_uid=study.study_uid,
-        probabilities=probabilities,
-        metric_probabilities=reweight_for_metric(probabilities),
-        points=points,
-        flags=tuple(flags),
-        warnings=(*study.warnings, *warnings),
-        models_hash=MODELS_HASH,
-        models_name="fake",
-    )
-    return Prediction(
-        study=study,
-        grades=grades,
-        landmarks=landmarks,
-        crops=tuple(_crop(item, volumes, crop_px) for item in landmarks),
-        volumes=volumes,
-        sop_instances_sha256=SOP_HASH,
-    )
+    return FakePredictor(crops=crops).run(study)
 
 
 def make_study(
@@ -82,7 +96,7 @@ def make_study(
         study_id=study_id,
         series=series,
         reports=(*(_report(item) for item in series), _refused()),
-        warnings=("series 1.2.3.77 was refused: its field of view is 60 mm",),
+        warnings=("series 9077: an <i>odd</i> one",),
     )
 
 
@@ -139,20 +153,7 @@ def _picture(affine: np.ndarray, pixels: int) -> np.ndarray:
     return picture
 
 
-def _volume(study: Study, view: View) -> ViewVolume:
-    (series,) = study.series_of(view)
-    count = len(series.slices)
-    return ViewVolume(
-        view=view,
-        slices=tuple(item.pixels.astype(np.uint8) for item in series.slices),
-        affines=np.stack([item.affine for item in series.slices]),
-        stack_ids=np.zeros(count, dtype=np.int64),
-        series_index=np.zeros(count, dtype=np.int64),
-        slice_index=np.arange(count),
-    )
-
-
-def _landmark(study: Study, target: Target) -> Landmark:
+def _landmark(target: Target) -> Landmark:
     z = LEVEL_Z_MM[target.level]
     sign = {Side.LEFT: 1.0, Side.RIGHT: -1.0, None: 0.0}[target.condition.side]
     x, y = {
@@ -161,33 +162,6 @@ def _landmark(study: Study, target: Target) -> Landmark:
         Family.SUBARTICULAR: (9.0, 21.0),
     }[target.condition.family]
     return Landmark(target=target, position_lps_mm=np.array([sign * x + 0.5, y, z]), score=0.9)
-
-
-def _crop(landmark: Landmark, volumes: dict[View, ViewVolume], crop_px: int) -> Crop | None:
-    if landmark.position_lps_mm is None:
-        return None
-    volume = volumes[landmark.target.condition.view]
-    local = lps_to_slices(volume.affines, landmark.position_lps_mm)
-    middle = int(np.abs(local[:, 0]).argmin())
-    side_px = 48.0 / float(np.linalg.norm(volume.affines[middle][:3, 1]))
-    corner = np.rint(local[middle, 1:] - side_px / 2).astype(int)
-    side = round(side_px)
-    shifted = volume.affines[middle].copy()
-    shifted[:3, 3] += shifted[:3, 1] * corner[0] + shifted[:3, 2] * corner[1]
-    picked = list(range(middle - 2, middle + 3))
-    present = np.array([0 <= index < len(volume.slices) for index in picked])
-    pixels = np.zeros((5, crop_px, crop_px), dtype=np.float32)
-    grid = (np.arange(crop_px) * side) // crop_px
-    for position, index in enumerate(picked):
-        if present[position]:
-            rows, columns = corner[0] + grid, corner[1] + grid
-            pixels[position] = volume.slices[index][np.ix_(rows, columns)] / 255.0
-    return Crop(
-        target=landmark.target,
-        pixels=pixels,
-        slice_present=present,
-        affine=resample_affine(shifted, crop_px / side, crop_px / side),
-    )
 
 
 def _report(series: Series) -> SeriesReport:

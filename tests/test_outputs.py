@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fake_records import MODELS_HASH, SOP_HASH, make_prediction
+from fake_records import MODELS_HASH, make_prediction
 from lumbargrade.competition import read_points, read_submission
 from lumbargrade.labels import TARGETS, Flag, View
 from lumbargrade.metric import undo_metric_weights
@@ -18,7 +18,7 @@ from lumbargrade.outputs import (
     write_summary,
 )
 from lumbargrade.prediction import Prediction, place_landmarks
-from lumbargrade.records import InvalidStudyError
+from lumbargrade.records import Grades, InvalidStudyError
 
 WITHOUT_POINT = {"view_missing", "level_not_covered"}
 
@@ -28,8 +28,11 @@ def prediction() -> Prediction:
     return make_prediction()
 
 
-def _finished(out: Path, prediction: Prediction, **changes: str) -> object:
-    expected = {"models_hash": MODELS_HASH, "sop_instances_sha256": SOP_HASH} | changes
+def _finished(out: Path, prediction: Prediction, **changes: str) -> Grades | None:
+    expected = {
+        "models_hash": MODELS_HASH,
+        "sop_instances_sha256": prediction.sop_instances_sha256,
+    } | changes
     return finished_grades(out, prediction.study, **expected)
 
 
@@ -40,7 +43,7 @@ def test_grades_json_has_the_documented_keys_in_their_order(prediction: Predicti
     ]
     assert document["schema"] == "lumbargrade/grades/1"
     assert document["models"]["hash"] == MODELS_HASH
-    assert document["source"] == {"sop_instances_sha256": SOP_HASH}
+    assert document["source"] == {"sop_instances_sha256": prediction.sop_instances_sha256}
     assert list(document["views"]) == ["sagittal_t2", "sagittal_t1", "axial_t2"]
     row = document["grades"][0]
     assert list(row) == [
@@ -135,9 +138,7 @@ def test_a_point_lies_on_its_nearest_slice_within_half_a_spacing(prediction: Pre
 
 def test_a_finished_study_reads_back_as_it_was(tmp_path: Path, prediction: Prediction) -> None:
     write_prediction(tmp_path, prediction, "<html></html>")
-    grades = finished_grades(
-        tmp_path, prediction.study, models_hash=MODELS_HASH, sop_instances_sha256=SOP_HASH
-    )
+    grades = _finished(tmp_path, prediction)
     assert grades is not None
     np.testing.assert_array_equal(grades.probabilities, prediction.grades.probabilities)
     np.testing.assert_array_equal(

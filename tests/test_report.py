@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fake_records import make_prediction
+from lumbargrade.config import CropSettings
 from lumbargrade.geometry import slice_affine
 from lumbargrade.labels import TARGETS, Condition, View
 from lumbargrade.prediction import Prediction
@@ -45,7 +46,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def prediction() -> Prediction:
-    return make_prediction(warnings=("a <i>warning</i>",))
+    return make_prediction()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_texts_from_the_files_are_escaped(text: str) -> None:
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "T2 &lt;b&gt;sag&lt;/b&gt; &amp; more" in text
-    assert "a &lt;i&gt;warning&lt;/i&gt;" in text
+    assert "an &lt;i&gt;odd&lt;/i&gt; one" in text
 
 
 def test_every_cell_links_to_its_figure(text: str) -> None:
@@ -99,7 +100,7 @@ def test_a_report_shows_models_series_and_refusals(text: str, prediction: Predic
 
 
 def test_equal_predictions_give_equal_reports(text: str) -> None:
-    assert render_report(make_prediction(warnings=("a <i>warning</i>",))) == text
+    assert render_report(make_prediction()) == text
 
 
 def test_a_missing_view_has_words_instead_of_images() -> None:
@@ -109,7 +110,7 @@ def test_a_missing_view_has_words_instead_of_images() -> None:
 
 
 def test_a_report_of_clinical_matrices_stays_below_5_mb() -> None:
-    big = make_prediction(pixels=384, crop_px=96)
+    big = make_prediction(pixels=384, crops=CropSettings())
     rng = np.random.default_rng(0)
     noisy = {
         view: replace(

@@ -1,0 +1,168 @@
+"""Many studies → one output folder: what ``predict``, ``demo`` and ``submit`` have in common.
+
+What must stay true: bad data of one study stops no other; a finished study is not predicted again
+unless it is asked for; the tables over all studies cover what this call found finished or made.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from lumbargrade.dicom import StudyFiles, find_studies, read_study, sop_instances_sha256
+from lumbargrade.outputs import finished_grades, study_folder, write_prediction, write_summary
+from lumbargrade.prediction import Prediction
+from lumbargrade.records import Grades, InvalidStudyError, Study
+from lumbargrade.report.html import render_report
+
+
+class Predictor(Protocol):
+    """What turns a study into a prediction; a pipeline, or a stand-in for one."""
+
+    @property
+    def models_hash(self) -> str:
+        """Names the models: equal hashes give equal answers."""
+
+    def run(self, study: Study) -> Prediction:
+        """Predict one study."""
+
+
+class Outcome(StrEnum):
+    """What became of a study."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """One study of a batch."""
+
+    study_id: str
+    outcome: Outcome
+    grades: Grades | None
+    """None where it failed."""
+    error: str = ""
+    """Why it failed: the file or series, and the rule."""
+
+
+OnResult = Callable[[StudyResult], None]
+
+
+def find_all_studies(paths: Iterable[Path]) -> list[StudyFiles]:
+    """The studies below several paths, each once, in the order of the paths.
+
+    Two findings of one id stay two, unless one holds all the files of the other.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+    """
+    found: list[StudyFiles] = []
+    for path in paths:
+        for study in find_studies(path):
+            files = _resolved(study)
+            twins = [item for item in found if item.study_id == study.study_id]
+            if any(files <= _resolved(twin) for twin in twins):
+                continue
+            found = [item for item in found if item not in twins or not _resolved(item) <= files]
+            found.append(study)
+    return found
+
+
+def _resolved(study: StudyFiles) -> frozenset[Path]:
+    return frozenset(path.resolve() for path in study.paths)
+
+
+def predict_batch(
+    predictor: Predictor,
+    studies: Sequence[StudyFiles],
+    out: Path,
+    *,
+    force: bool = False,
+    on_result: OnResult | None = None,
+) -> list[StudyResult]:
+    """Predict studies one after the other and write their files.
+
+    Args:
+        predictor: the pipeline.
+        studies: what to predict.
+        out: gets a folder per study, and the tables over all.
+        force: predict finished studies again.
+        on_result: called after each study.
+
+    Returns:
+        One result per study, in order.
+    """
+    results: list[StudyResult] = []
+    for files in studies:
+        taken = {item.study_id for item in results}
+        result = _attempt(files, taken, lambda item: _predict_one(predictor, item, out, force))
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    grades = [result.grades for result in results if result.grades is not None]
+    if grades:
+        write_summary(out, grades)
+    return results
+
+
+def grade_batch(
+    predictor: Predictor, studies: Sequence[StudyFiles], *, on_result: OnResult | None = None
+) -> list[StudyResult]:
+    """Like :func:`predict_batch`, without any file."""
+    results: list[StudyResult] = []
+    for files in studies:
+        taken = {item.study_id for item in results}
+        result = _attempt(files, taken, lambda item: _grade_one(predictor, item))
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return results
+
+
+def _attempt(
+    files: StudyFiles, taken: set[str], work: Callable[[StudyFiles], StudyResult]
+) -> StudyResult:
+    try:
+        if files.study_id in taken:
+            raise InvalidStudyError(
+                f"study {files.study_id} was found in two places, the second at "
+                f"{files.paths[0].parent}: predict them into different folders"
+            )
+        return work(files)
+    except InvalidStudyError as error:
+        return StudyResult(
+            study_id=files.study_id, outcome=Outcome.FAILED, grades=None, error=str(error)
+        )
+
+
+def _predict_one(predictor: Predictor, files: StudyFiles, out: Path, force: bool) -> StudyResult:
+    study_folder(out, files.study_id)  # an id that cannot name a folder fails before any work
+    study = _read(files)
+    if not force:
+        finished = finished_grades(
+            out,
+            study,
+            models_hash=predictor.models_hash,
+            sop_instances_sha256=sop_instances_sha256(study),
+        )
+        if finished is not None:
+            return StudyResult(study_id=study.study_id, outcome=Outcome.SKIPPED, grades=finished)
+    prediction = predictor.run(study)
+    write_prediction(out, prediction, render_report(prediction))
+    return StudyResult(study_id=study.study_id, outcome=Outcome.DONE, grades=prediction.grades)
+
+
+def _grade_one(predictor: Predictor, files: StudyFiles) -> StudyResult:
+    grades = predictor.run(_read(files)).grades
+    return StudyResult(study_id=grades.study_id, outcome=Outcome.DONE, grades=grades)
+
+
+def _read(files: StudyFiles) -> Study:
+    """Read a study; a file that the system refuses to read is bad data, a full disk is not."""
+    try:
+        return read_study(files)
+    except OSError as error:
+        raise InvalidStudyError(f"study {files.study_id}: {error}") from error

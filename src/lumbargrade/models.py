@@ -1,0 +1,159 @@
+"""A model folder: which members it has, and a hash that names its answers.
+
+What must stay true: the manifest says which member does what, never a folder's name; the hash
+covers every file that can change an answer, and nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lumbargrade.competition import write_beside
+from lumbargrade.config import ConfigError
+from lumbargrade.labels import VIEWS, View
+
+MANIFEST = "manifest.json"
+CALIBRATION = "calibration.yaml"
+MEMBERS = "members"
+
+_HASHED_SUFFIXES = (".safetensors", ".yaml")
+"""Weights and settings; metrics and tables change no answer."""
+
+
+class MemberEntry(BaseModel):
+    """One trained network, as the manifest lists it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    path: str
+    """Relative to the model folder, e.g. ``members/canal/fold0``."""
+    stage: Literal["detector", "classifier"]
+    view: View | None = None
+    """Of a detector."""
+    fold: int = 0
+
+
+class _Manifest(BaseModel):
+    """The part of ``manifest.json`` that prediction needs; other keys tell people the rest."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    members: tuple[MemberEntry, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """The members of a model folder, and their hash."""
+
+    path: Path
+    name: str
+    hash: str
+    """SHA-256 over weights and settings."""
+    detectors: Mapping[View, tuple[Path, ...]]
+    """Per view, ordered by fold."""
+    classifiers: tuple[Path, ...]
+
+    @property
+    def calibration(self) -> Path | None:
+        """The calibration's file, where there is one."""
+        path = self.path / CALIBRATION
+        return path if path.is_file() else None
+
+
+def bundled_models() -> Path:
+    """The folder of the models that come with the package."""
+    return Path(str(files("lumbargrade"))) / "weights"
+
+
+def open_models(path: Path | None = None) -> ModelFolder:
+    """Read what a model folder holds; no weights are loaded.
+
+    Args:
+        path: a run or bundled folder; None for the bundled models.
+
+    Raises:
+        ConfigError: it is no model folder, or lacks a member that prediction needs.
+    """
+    folder = bundled_models() if path is None else path
+    manifest = _read_manifest(folder)
+    detectors = {
+        view: _member_paths(folder, [m for m in manifest.members if m.view is view])
+        for view in VIEWS
+    }
+    classifiers = _member_paths(folder, [m for m in manifest.members if m.stage == "classifier"])
+    absent = [f"detector for {view}" for view in VIEWS if not detectors[view]]
+    if not classifiers:
+        absent.append("classifier")
+    if absent:
+        raise ConfigError(f"{folder}: its manifest lists no {', no '.join(absent)}")
+    return ModelFolder(
+        path=folder,
+        name=manifest.name,
+        hash=models_hash(folder, manifest.members),
+        detectors=detectors,
+        classifiers=classifiers,
+    )
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ConfigError(f"{folder} is no model folder: it holds no {MANIFEST}")
+    try:
+        return _Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {where}: {first['msg']}") from error
+
+
+def _member_paths(folder: Path, members: Sequence[MemberEntry]) -> tuple[Path, ...]:
+    ordered = sorted(members, key=lambda member: (member.fold, member.path))
+    paths = tuple(folder / member.path for member in ordered)
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(f"{folder}: its manifest lists {path}, which is not there")
+    return paths
+
+
+def models_hash(folder: Path, members: Sequence[MemberEntry]) -> str:
+    """SHA-256 over the members' weights and settings and the calibration, wherever they lie."""
+    paths = [
+        path
+        for member in members
+        for path in (folder / member.path).iterdir()
+        if path.suffix in _HASHED_SUFFIXES
+    ]
+    if (folder / CALIBRATION).is_file():
+        paths.append(folder / CALIBRATION)
+    total = hashlib.sha256()
+    for path in sorted(paths, key=lambda item: item.relative_to(folder).as_posix()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def write_manifest(
+    folder: Path, *, name: str, members: Sequence[MemberEntry], facts: Mapping[str, Any]
+) -> None:
+    """Write ``manifest.json``.
+
+    Args:
+        folder: the model folder.
+        name: what people call these models.
+        members: in the order in which they shall be listed.
+        facts: versions, data hash, seed and licence of the training data; no clock, no path.
+    """
+    document = {
+        "name": name,
+        "members": [member.model_dump(mode="json") for member in members],
+        **facts,
+    }
+    write_beside(folder / MANIFEST, json.dumps(document, indent=1) + "\n")

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from lumbargrade.config import ConfigError
+from lumbargrade.labels import VIEWS, View
+from lumbargrade.models import MemberEntry, open_models, write_manifest
+
+
+def make_folder(folder: Path) -> tuple[MemberEntry, ...]:
+    members = [
+        MemberEntry(path=f"members/{view}/fold0", stage="detector", view=view) for view in VIEWS
+    ]
+    members += [
+        MemberEntry(path=f"members/grades/fold{fold}", stage="classifier", fold=fold)
+        for fold in (1, 0)
+    ]
+    for member in members:
+        place = folder / member.path
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text("a: 1\n")
+        (place / "weights.safetensors").write_bytes(member.path.encode())
+        (place / "metrics.jsonl").write_text("{}\n")
+    (folder / "calibration.yaml").write_text("temperature: 1.0\n")
+    write_manifest(folder, name="small", members=members, facts={"seed": 3})
+    return tuple(members)
+
+
+def test_members_are_found_by_the_manifest_and_ordered_by_fold(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    models = open_models(tmp_path)
+    assert models.name == "small"
+    assert [path.name for path in models.classifiers] == ["fold0", "fold1"]
+    assert models.detectors[View.AXIAL_T2] == (tmp_path / "members/axial_t2/fold0",)
+    assert models.calibration == tmp_path / "calibration.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("members/axial_t2/fold0/weights.safetensors", True),
+        ("members/grades/fold1/config.yaml", True),
+        ("calibration.yaml", True),
+        ("members/grades/fold1/metrics.jsonl", False),
+        ("out_of_fold.csv", False),
+    ],
+)
+def test_the_hash_follows_what_can_change_an_answer(
+    tmp_path: Path, name: str, changes: bool
+) -> None:
+    make_folder(tmp_path)
+    before = open_models(tmp_path).hash
+    with (tmp_path / name).open("a") as file:
+        file.write(" ")
+    assert (open_models(tmp_path).hash != before) is changes
+
+
+def test_the_hash_does_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a")
+    make_folder(tmp_path / "b" / "c")
+    assert open_models(tmp_path / "a").hash == open_models(tmp_path / "b" / "c").hash
+
+
+def test_a_folder_without_manifest_or_member_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no manifest\.json"):
+        open_models(tmp_path)
+    members = make_folder(tmp_path)
+    write_manifest(tmp_path, name="small", members=members[1:], facts={})
+    with pytest.raises(ConfigError, match="no detector for sagittal_t2"):
+        open_models(tmp_path)
