@@ -30,7 +30,14 @@ _BEST = "best.safetensors"
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, beside their place and renamed."""
     beside = path.with_name(path.name + ".part")
-    save_file({name: tensor.detach().cpu().clone() for name, tensor in weights.items()}, beside)
+    on_cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
+    save_file(
+        {
+            name: tensor.clone(memory_format=torch.contiguous_format)
+            for name, tensor in on_cpu.items()
+        },
+        beside,
+    )
     os.replace(beside, path)
 
 

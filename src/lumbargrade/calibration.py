@@ -1,0 +1,88 @@
+"""Temperatures that make probabilities p mean what they say, one per family.
+
+What must stay true: calibration is fitted on answers to studies that the answering networks never
+saw, of the same averaging that it will be applied to; it never changes which grade is likeliest.
+
+Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
+"""
+
+import numpy as np
+from jaxtyping import Float, Float64, Int
+from pydantic import Field
+from scipy.optimize import minimize_scalar
+
+from lumbargrade.config import Settings
+from lumbargrade.labels import MISSING_GRADE
+from lumbargrade.metric import FAMILIES, FAMILY_INDEX
+
+LARGEST_LOG_TEMPERATURE = float(np.log(4.0))
+"""Temperatures are sought between 1/4 and 4."""
+
+SMALLEST_PROBABILITY = 1e-12
+
+Answers = Float[np.ndarray, "*study 25 3"]
+
+
+class Calibration(Settings):
+    """What ``calibration.yaml`` holds: above 1 softens, below 1 sharpens."""
+
+    spinal: float = Field(default=1.0, gt=0)
+    foraminal: float = Field(default=1.0, gt=0)
+    subarticular: float = Field(default=1.0, gt=0)
+
+    def by_target(self) -> Float64[np.ndarray, "25"]:
+        """The temperature of each target."""
+        temperatures: Float64[np.ndarray, "25"] = np.array(
+            [self.spinal, self.foraminal, self.subarticular]
+        )[FAMILY_INDEX]
+        return temperatures
+
+
+def apply_calibration(calibration: Calibration, probabilities: Answers) -> Answers:
+    """Calibrate probabilities: p^(1 / temperature), normalised.
+
+    Args:
+        calibration: of the same members and averaging.
+        probabilities: (…, 25, 3) p.
+    """
+    return _temper(probabilities, calibration.by_target()[:, None])
+
+
+def fit_calibration(
+    labels: Int[np.ndarray, "study 25"], probabilities: Float[np.ndarray, "study 25 3"]
+) -> Calibration:
+    """Find each family's temperature, which minimises the plain log-loss of its labelled cells.
+
+    Args:
+        labels: grades, ``MISSING_GRADE`` where unlabelled.
+        probabilities: p, not q.
+
+    Returns:
+        A family without any label keeps 1.
+    """
+    temperatures = {}
+    for index, family in enumerate(FAMILIES):
+        cells = (index == FAMILY_INDEX) & (labels != MISSING_GRADE)
+        if cells.any():
+            temperatures[family.value] = _fit(labels[cells], probabilities[cells])
+    return Calibration(**temperatures)
+
+
+def _fit(labels: Int[np.ndarray, "row"], probabilities: Float[np.ndarray, "row 3"]) -> float:
+    def loss(log_temperature: float) -> float:
+        tempered = _temper(probabilities, np.exp(log_temperature))
+        on_truth = np.take_along_axis(tempered, labels[:, None], axis=1)
+        return float(-np.log(np.maximum(on_truth, SMALLEST_PROBABILITY)).mean())
+
+    bounds = (-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def _temper(
+    probabilities: Float[np.ndarray, "*row 3"], temperature: np.ndarray | float
+) -> Float64[np.ndarray, "*row 3"]:
+    log_p = np.log(np.maximum(np.asarray(probabilities, np.float64), SMALLEST_PROBABILITY))
+    scaled = log_p / temperature
+    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    tempered: Float64[np.ndarray, "*row 3"] = scaled / scaled.sum(axis=-1, keepdims=True)
+    return tempered

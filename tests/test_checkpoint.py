@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lumbargrade.training import checkpoint
+
+
+def test_weights_are_read_back_bit_for_bit(tmp_path: Path) -> None:
+    weights = {"a": torch.randn(3, 4), "b": torch.arange(5)}
+    checkpoint.save_weights(weights, tmp_path / "w.safetensors")
+    loaded = checkpoint.load_weights(tmp_path / "w.safetensors")
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_half_precision_weights_come_back_as_float32(tmp_path: Path) -> None:
+    checkpoint.save_weights({"a": torch.full((2,), 0.5).half()}, tmp_path / "w.safetensors")
+    loaded = checkpoint.load_weights(tmp_path / "w.safetensors")["a"]
+    assert loaded.dtype == torch.float32
+    assert loaded.tolist() == [0.5, 0.5]
+
+
+def test_equal_weights_leave_equal_bytes(tmp_path: Path) -> None:
+    weights = {"b": torch.ones(3), "a": torch.zeros(2, 2).t()}
+    checkpoint.save_weights(weights, tmp_path / "1.safetensors")
+    checkpoint.save_weights(dict(reversed(weights.items())), tmp_path / "2.safetensors")
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+
+
+def test_state_survives_and_is_read_without_pickled_code(tmp_path: Path) -> None:
+    state = {"epoch": 3, "best": 0.25, "model": {"w": torch.ones(2)}, "history": [{"score": 1.0}]}
+    checkpoint.save_state(state, tmp_path)
+    loaded = checkpoint.load_state(tmp_path)
+    assert loaded is not None
+    assert (loaded["epoch"], loaded["history"]) == (3, [{"score": 1.0}])
+    torch.save({"bad": Path("x")}, tmp_path / "checkpoint" / "state.pt")
+    with pytest.raises(Exception, match="weights_only"):
+        checkpoint.load_state(tmp_path)
+
+
+def test_no_state_is_none(tmp_path: Path) -> None:
+    assert checkpoint.load_state(tmp_path) is None
+
+
+def test_completion_moves_the_best_weights_and_removes_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint.save_best({"a": torch.ones(1)}, tmp_path)
+    checkpoint.save_state({"epoch": 1}, tmp_path)
+    assert not checkpoint.is_complete(tmp_path)
+    checkpoint.complete(tmp_path)
+    assert checkpoint.is_complete(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+    checkpoint.complete(tmp_path)  # a second call finds nothing to do
+
+
+def test_a_kill_between_rename_and_removal_is_healed(tmp_path: Path) -> None:
+    checkpoint.save_weights({"a": torch.ones(1)}, tmp_path / checkpoint.WEIGHTS)
+    checkpoint.save_state({"epoch": 1}, tmp_path)
+    checkpoint.complete(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_metrics_are_read_back(tmp_path: Path) -> None:
+    history = [{"epoch": 1, "score": 0.1}, {"epoch": 2, "score": 1 / 3}]
+    checkpoint.write_metrics(history, tmp_path)
+    assert checkpoint.read_metrics(tmp_path) == history
