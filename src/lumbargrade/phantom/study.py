@@ -4,6 +4,7 @@ What must stay true: points are computed in patient mm from the solved anatomy a
 on slices; nothing is read back from the images.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class MadeStudy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StoredSeries:
     series_id: str
+    number: int
     protocol: SeriesProtocol
     affines: Float64[np.ndarray, "slice 4 4"]
     """Of the stored pixels, in instance order."""
@@ -98,33 +100,58 @@ class _StoredSeries:
 def make_study(
     folder: Path, *, study_id: str, seed: int, model: LabelModel, profile: HeaderProfile
 ) -> MadeStudy:
-    """Make the study of a seed and write its series under ``folder/<series_id>/``."""
+    """Make the study of a seed and write its series under ``folder/<series_id>/``.
+
+    A folder that is there already is complete (it is written beside and renamed), and its images
+    are left as they are.
+    """
     spine = build_spine(seed)
     anatomy = solve_anatomy(seed, spine, model.draw_severity(seed))
-    protocols = plan_study(seed, spine)
-    sequences = list(dict.fromkeys(protocol.sequence for protocol in protocols))
-    signals = np.stack([tissue_signals(seed, sequence) for sequence in sequences])
-    canvas = paint_spine(seed, spine, anatomy, signals)
-    body = build_body(seed, spine, signals)
-    stored = []
-    for number, protocol in enumerate(protocols, start=1):
-        contrast = sequences.index(protocol.sequence)
-        series_id = f"{study_id}{number:02d}"
-        rng = generator(seed, STREAM_OF_VIEW[protocol.view], part=number)
-        scanner = Scanner(spine, canvas, body, contrast)
-        images = scan_series(
-            rng, scanner, protocol, float(signals[contrast, _REFERENCE[protocol.view]])
+    stored = [
+        _StoredSeries(
+            series_id=f"{study_id}{number:02d}",
+            number=number,
+            protocol=protocol,
+            affines=stored_affines(protocol),
         )
-        affines = stored_affines(protocol)
-        _write_series(folder / series_id, study_id, series_id, number, protocol, affines, images,
-                      profile)  # fmt: skip
-        stored.append(_StoredSeries(series_id=series_id, protocol=protocol, affines=affines))
+        for number, protocol in enumerate(plan_study(seed, spine), start=1)
+    ]
+    if not folder.exists():
+        beside = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(beside, ignore_errors=True)
+        _write_images(beside, study_id, seed, spine, anatomy, stored, profile)
+        beside.rename(folder)
     return MadeStudy(
         labels=label_study(model, seed, anatomy.severity),
         series=tuple((s.series_id, DESCRIPTION_OF_VIEW[s.protocol.view]) for s in stored),
         points=true_points(spine, anatomy, stored),
         instances={s.series_id: len(s.affines) for s in stored},
     )
+
+
+def _write_images(
+    folder: Path,
+    study_id: str,
+    seed: int,
+    spine: Spine,
+    anatomy: Anatomy,
+    stored: list[_StoredSeries],
+    profile: HeaderProfile,
+) -> None:
+    """Paint, scan and write every series."""
+    protocols = [series.protocol for series in stored]
+    sequences = list(dict.fromkeys(protocol.sequence for protocol in protocols))
+    signals = np.stack([tissue_signals(seed, sequence) for sequence in sequences])
+    canvas = paint_spine(seed, spine, anatomy, signals)
+    body = build_body(seed, spine, signals)
+    for series in stored:
+        protocol = series.protocol
+        contrast = sequences.index(protocol.sequence)
+        rng = generator(seed, STREAM_OF_VIEW[protocol.view], part=series.number)
+        scanner = Scanner(spine, canvas, body, contrast)
+        reference = float(signals[contrast, _REFERENCE[protocol.view]])
+        images = scan_series(rng, scanner, protocol, reference)
+        _write_series(folder / series.series_id, study_id, series, images, profile)
 
 
 def stored_affines(protocol: SeriesProtocol) -> Float64[np.ndarray, "slice 4 4"]:
@@ -226,20 +253,18 @@ def _locate(series: list[_StoredSeries], position: Point, normal: Point) -> Loca
 def _write_series(
     folder: Path,
     study_id: str,
-    series_id: str,
-    number: int,
-    protocol: SeriesProtocol,
-    affines: Float64[np.ndarray, "slice 4 4"],
+    stored: _StoredSeries,
     images: list[NDArray[np.uint16]],
     profile: HeaderProfile,
 ) -> None:
     rsna = profile is HeaderProfile.RSNA
+    protocol, series_id = stored.protocol, stored.series_id
     sequence = protocol.sequence
     series = MrSeries(
         study_uid=derived_uid("study", study_id),
         series_uid=derived_uid("series", series_id),
         frame_of_reference_uid=derived_uid("frame", study_id),
-        series_number=number,
+        series_number=stored.number,
         series_description=_RSNA_DESCRIPTION[protocol.view] if rsna else protocol.description,
         protocol_name=f"L-SPINE {protocol.description}",
         patient_id=study_id,
@@ -255,7 +280,7 @@ def _write_series(
         scanning_sequence="SE" if sequence.inversion_time_ms is None else "IR",
     )
     slices = []
-    for k, (affine, image) in enumerate(zip(affines, images, strict=True), start=1):
+    for k, (affine, image) in enumerate(zip(stored.affines, images, strict=True), start=1):
         spacing = np.linalg.norm(affine[:3, 1:3], axis=0)
         low, high = (float(v) for v in np.percentile(image[::3, ::3], (2, 98)))
         slices.append(

@@ -1,0 +1,17 @@
+"""Fixtures made of phantom studies, shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+from lumbargrade.phantom.dataset import write_dataset
+
+PHANTOM_SEED = 2000
+
+
+@pytest.fixture(scope="session")
+def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two phantom studies of the test split, in the competition's layout."""
+    out = tmp_path_factory.mktemp("phantom")
+    write_dataset(out, studies=2, seed=PHANTOM_SEED, workers=2)
+    return out

@@ -1,0 +1,108 @@
+"""The solved anatomy: measures, severities, and the frame they live in."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from lumbargrade.labels import TARGETS, Family, Side
+from lumbargrade.phantom.anatomy import Anatomy, solve_anatomy
+from lumbargrade.phantom.labels import label_model
+from lumbargrade.phantom.measures import measure_at_severity, severity_of_measure
+from lumbargrade.phantom.spine import Spine, build_spine
+
+SEEDS = range(40, 46)
+
+
+@cache
+def solved(seed: int) -> tuple[Spine, Anatomy]:
+    spine = build_spine(seed)
+    return spine, solve_anatomy(seed, spine, label_model().draw_severity(seed))
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_a_measure_falls_strictly_with_its_severity(family: Family) -> None:
+    severities = np.linspace(-1.5, 2.0, 30)
+    measures = [measure_at_severity(family, float(s), 1.0) for s in severities]
+    assert (np.diff(measures) < 0).all()
+
+
+@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("severity", [-1.9, -0.3, 0.0, 0.7, 1.0, 2.1])
+def test_severity_is_recovered_from_its_measure(family: Family, severity: float) -> None:
+    measure = measure_at_severity(family, severity, 0.93)
+    assert severity_of_measure(family, measure, 0.93, severity) == pytest.approx(severity, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_solved_severities_are_those_drawn_within_a_hundredth(seed: int) -> None:
+    drawn = label_model().draw_severity(seed)
+    assert np.abs(solved(seed)[1].severity - drawn).max() < 0.01
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sac_area_is_the_count_of_its_pixels(seed: int) -> None:
+    _, anatomy = solved(seed)
+    step = 0.1
+    x, d = np.meshgrid(np.arange(-14, 14, step), np.arange(-2, 26, step), indexing="ij")
+    for level, measure in zip(anatomy.levels, anatomy.measures[:5], strict=True):
+        areas = [
+            float((level.sac.signed_distance(x, d, level.sac.fade(ds)) < 0).sum()) * step**2
+            for ds in np.linspace(-4, 4, 9)
+        ]
+        assert min(areas) == pytest.approx(measure, rel=0.03, abs=1.5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_recess_width_is_the_gap_between_face_and_sac_or_root(seed: int) -> None:
+    _, anatomy = solved(seed)
+    x, d = np.meshgrid(np.arange(-14, 14, 0.1), np.arange(-2, 26, 0.1), indexing="ij")
+    for level in anatomy.levels:
+        for side, sign in ((Side.LEFT, 1), (Side.RIGHT, -1)):
+            recess = level.recess[side]
+            normal = np.array([sign * np.cos(recess.face_angle_rad), np.sin(recess.face_angle_rad)])
+            inside = level.sac.signed_distance(x, d, level.sac.fade(0.0)) < 0
+            inside |= np.hypot(x - recess.root_x_mm, d - recess.root_d_mm) < recess.root_radius_mm
+            reach = (x[inside] * normal[0] + d[inside] * normal[1]).max()
+            assert recess.face_mm - reach == pytest.approx(recess.width_mm, abs=0.35)
+
+
+def test_narrow_foramina_flatten_the_root() -> None:
+    found = [
+        (foramen.clearance_mm, foramen.root_half_d_mm)
+        for seed in range(40, 80)
+        for level in solved(seed)[1].levels
+        for foramen in level.foramen.values()
+    ]
+    clearance, half = np.array(found).T
+    assert (clearance < 0).any()
+    assert half[clearance < -1].mean() < half[clearance > 0].mean() - 0.4
+
+
+def test_every_narrow_canal_has_two_causes() -> None:
+    for seed in range(40, 80):
+        _, anatomy = solved(seed)
+        for target, severity in zip(TARGETS, anatomy.severity, strict=True):
+            if target.condition.family is Family.CANAL and severity > 0.5:
+                sac = anatomy.levels[target.index % 5].sac
+                assert min(sac.front_cut_mm, sac.back_cut_mm) > 0.02 * max(
+                    sac.front_cut_mm, sac.back_cut_mm
+                )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_spine_frame_round_trip_is_exact_to_a_hundredth_mm(seed: int) -> None:
+    spine = build_spine(seed)
+    for x, d, s in ((0, 0, 0), (12, 5, 40), (-15, 8, 105), (3, -20, 70), (-8, 14, 140)):
+        canonical = spine.lps_to_canonical(spine.to_lps(x, d, s))
+        depth, height = spine.depth_and_height(canonical[1:2], canonical[2:3])
+        bend = np.interp(height, spine.s_mm, spine.bend_mm)
+        assert depth[0] == pytest.approx(d, abs=0.02)
+        assert height[0] == pytest.approx(s, abs=0.02)
+        assert canonical[0] - bend[0] == pytest.approx(x, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_patients_left_has_larger_x(seed: int) -> None:
+    spine = build_spine(seed)
+    assert spine.to_lps(10, 0, 50)[0] > spine.to_lps(-10, 0, 50)[0] + 15
