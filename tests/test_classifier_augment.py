@@ -1,0 +1,166 @@
+import dataclasses
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fake_crops import CROPS, NO_CHANGES, TINY, fake_studies, fake_study
+from lumbargrade.classifier.augment import (
+    Cutmix,
+    apply_changes,
+    apply_cutmix,
+    clipped_box,
+    draw_changes,
+    draw_cutmix,
+    mirror_study,
+)
+from lumbargrade.classifier.dataset import CropBatch, StudyCrops, shuffled_groups, to_batch
+from lumbargrade.classifier.train import training_crop_settings
+from lumbargrade.config import AugmentSettings
+from lumbargrade.labels import MIRROR_TARGET, MISSING_GRADE
+
+ALL = AugmentSettings(view_dropout=0.3, horizontal_flip=0.5, vertical_flip=0.5)
+WIDE = training_crop_settings(CROPS, TINY.model_copy(update={"augment": ALL}))
+
+
+def changed(
+    studies: list[StudyCrops], settings: AugmentSettings, *, seed: int = 0, epoch: int = 0
+) -> tuple[Tensor, CropBatch]:
+    changes = draw_changes(studies, CROPS, settings, seed=seed, epoch=epoch)
+    return apply_changes(to_batch(studies), changes, CROPS.size_px)
+
+
+def test_no_changes_give_the_middle_of_the_wider_crop() -> None:
+    studies = fake_studies(2, WIDE)
+    images, batch = changed(studies, NO_CHANGES)
+    margin = (WIDE.size_px - CROPS.size_px) // 2
+    inner = slice(margin, margin + CROPS.size_px)
+    expected = to_batch(studies).pixels[:, :, 1:-1, inner, inner] / 255
+    torch.testing.assert_close(images, expected, atol=1e-5, rtol=0)
+    assert torch.equal(batch.labels, to_batch(studies).labels)
+
+
+def test_changes_follow_from_seed_epoch_and_study_alone() -> None:
+    one, two = fake_studies(2, WIDE)
+    together, _ = changed([one, two], ALL)
+    reversed_order, _ = changed([two, one], ALL)
+    assert torch.equal(together[0], reversed_order[1])
+    for other in (changed([one], ALL, seed=1), changed([one], ALL, epoch=1)):
+        assert not torch.equal(together[0], other[0][0])
+
+
+def test_margins_hold_every_shift_and_rotation() -> None:
+    """Two standard deviations of shift: hardly a pixel of a bright image turns black."""
+    study = fake_study("1", WIDE)
+    white = dataclasses.replace(study, pixels=np.full_like(study.pixels, 255))
+    settings = AugmentSettings(brightness_contrast_probability=0, view_dropout=0)
+    images, _ = changed([white], settings)
+    assert (images < 0.999).float().mean() < 0.01
+
+
+def test_mirroring_swaps_images_slices_conditions_and_labels_together() -> None:
+    study = fake_study("1")
+    study.slice_present[7, :2] = False  # left foraminal L3/L4 (sagittal)
+    batch = to_batch([study])
+    mirrored = mirror_study(batch)
+    assert torch.equal(mirrored.labels[0], batch.labels[0, MIRROR_TARGET])
+    right_foraminal, left_foraminal = mirrored.pixels[0, 12], batch.pixels[0, 7]
+    assert torch.equal(right_foraminal, left_foraminal.flip(0))
+    assert mirrored.slice_present[0, 12].tolist() == [True, True, True, False, False]
+    right_recess, left_recess = mirrored.pixels[0, 22], batch.pixels[0, 17]
+    assert torch.equal(right_recess, left_recess.flip(-1))
+    assert torch.equal(mirrored.pixels[0, 2], batch.pixels[0, 2].flip(0))
+    twice = mirror_study(mirrored)
+    assert all(torch.equal(a, b) for a, b in zip(twice, batch, strict=True))
+
+
+def test_a_jitter_that_would_lose_a_crop_is_not_made() -> None:
+    study = fake_study("1", WIDE)
+    study.slice_present[:] = False
+    study.slice_present[:, 1] = True  # the first slice of the unjittered crop
+    settings = NO_CHANGES.model_copy(update={"slice_jitter_probability": 1.0})
+    _, batch = changed([study], settings)
+    assert batch.slice_present.any(dim=2).all()
+    assert batch.slice_present[0, :, :2].any(dim=1).all()
+
+
+def test_view_dropout_never_hides_everything() -> None:
+    settings = NO_CHANGES.model_copy(update={"view_dropout": 0.9})
+    hidden = 0
+    for epoch in range(40):
+        _, batch = changed([fake_study("1", WIDE)], settings, epoch=epoch)
+        exists = batch.slice_present.any(dim=2)[0]
+        assert exists.any()
+        for view in (slice(0, 5), slice(5, 15), slice(15, 25)):
+            assert exists[view].all() or not exists[view].any()
+        hidden += int((~exists).sum())
+    assert hidden > 0
+
+
+@pytest.mark.parametrize(
+    ("centre", "share", "expected"),
+    [
+        ((32, 32), 0.25, (16, 48, 16, 48)),
+        ((0, 32), 0.25, (0, 16, 16, 48)),
+        ((64, 64), 0.25, (48, 64, 48, 64)),
+        ((20, 20), 0.0, (20, 20, 20, 20)),
+        ((32, 32), 1.0, (0, 64, 0, 64)),
+    ],
+)
+def test_box_is_clipped_at_the_border(
+    centre: tuple[int, int], share: float, expected: tuple[int, int, int, int]
+) -> None:
+    assert clipped_box(np.array(centre), share, 64) == expected
+
+
+def test_lambda_is_the_share_of_own_pixels_after_clipping() -> None:
+    studies = fake_studies(64)
+    cutmix = draw_cutmix(studies, CROPS, AugmentSettings(), seed=0, epoch=0)
+    images = torch.arange(64.0)[:, None, None, None, None].expand(64, 25, 5, 32, 32)
+    mixed, targets = apply_cutmix(images, to_batch(studies), cutmix)
+    own = (mixed == images).float().mean(dim=(1, 2, 3, 4))
+    torch.testing.assert_close(own, cutmix.kept)
+    assert 0.3 < cutmix.kept.mean() < 0.9
+    torch.testing.assert_close(targets.sum(dim=-1), torch.ones(64, 25))
+
+
+def test_one_box_serves_all_crops_of_a_study() -> None:
+    studies = fake_studies(2)
+    cutmix = draw_cutmix(studies, CROPS, AugmentSettings(), seed=0, epoch=0)
+    images = torch.stack([torch.zeros(25, 5, 32, 32), torch.ones(25, 5, 32, 32)])
+    mixed, _ = apply_cutmix(images, to_batch(studies), cutmix)
+    assert (mixed == mixed[:, :1, :1]).all()
+
+
+def test_a_cell_is_mixed_only_where_both_crops_and_both_labels_exist() -> None:
+    one, two = fake_studies(2)
+    one.labels[:] = 0
+    two.labels[:] = 2
+    one.labels[1] = MISSING_GRADE
+    two.labels[2] = MISSING_GRADE
+    two.slice_present[3] = False
+    box = torch.tensor([[0, 16, 0, 32], [0, 0, 0, 0]])
+    cutmix = Cutmix(box=box, kept=torch.tensor([0.5, 1.0]))
+    images = torch.stack([torch.zeros(25, 5, 32, 32), torch.ones(25, 5, 32, 32)])
+    mixed, targets = apply_cutmix(images, to_batch([one, two]), cutmix)
+    assert targets[0, :5].tolist() == [
+        [0.5, 0, 0.5],
+        [0, 0, 0],
+        [1, 0, 0],
+        [1, 0, 0],
+        [0.5, 0, 0.5],
+    ]
+    pasted = mixed[0].mean(dim=(1, 2, 3))[:5]
+    assert pasted.tolist() == [0.5, 0, 0, 0, 0.5]
+
+
+def test_order_of_studies_does_not_change_the_batches() -> None:
+    studies = fake_studies(7)
+    groups = [
+        [[study.study_id for study in group] for group in shuffled_groups(s, 3, seed=0, epoch=1)]
+        for s in (studies, studies[::-1])
+    ]
+    assert groups[0] == groups[1]
+    assert sorted(chain(*groups[0])) == sorted(study.study_id for study in studies)

@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from fake_crops import TINY
+from lumbargrade.classifier.model import GradeClassifier
+from lumbargrade.config import ClassifierSettings
+from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
+
+
+@pytest.fixture
+def model() -> GradeClassifier:
+    torch.manual_seed(0)
+    return GradeClassifier(TINY).eval()
+
+
+def random_crops(studies: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(studies, 25, 5, 32, 32, generator=generator)
+    return images, torch.ones(studies, 25, 5, dtype=torch.bool)
+
+
+def test_logits_have_one_row_per_target(model: GradeClassifier) -> None:
+    assert model(*random_crops()).shape == (2, 25, 3)
+
+
+def test_jacobian_is_block_diagonal_by_level(model: GradeClassifier) -> None:
+    images, present = random_crops(1)
+    images.requires_grad_(True)
+    logits = model(images, present)
+    for level in range(5):
+        (gradient,) = torch.autograd.grad(logits[0, level::5].sum(), images, retain_graph=True)
+        reached = gradient[0].abs().amax(dim=(1, 2, 3)).reshape(5, 5) > 0  # condition, level
+        expected = torch.zeros(5, 5, dtype=torch.bool)
+        expected[:, level] = True
+        assert torch.equal(reached, expected)
+
+
+def test_studies_do_not_mix(model: GradeClassifier) -> None:
+    images, present = random_crops(3)
+    alone = model(images[1:2], present[1:2])
+    torch.testing.assert_close(model(images, present)[1:2], alone)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_an_absent_slice_has_no_influence(model: GradeClassifier, training: bool) -> None:
+    model.train(training)
+    model.heads.eval()
+    images, present = random_crops()
+    present[0, 3, :2] = False
+    other = images.clone()
+    other[0, 3, :2] = 0.9
+    torch.testing.assert_close(model(images, present), model(other, present))
+
+
+def test_a_missing_crop_is_answered_by_the_others_of_its_level(model: GradeClassifier) -> None:
+    images, present = random_crops(1)
+    present[0, 3] = False  # canal L4/L5
+    images.requires_grad_(True)
+    logits = model(images, present)
+    assert torch.isfinite(logits).all()
+    (gradient,) = torch.autograd.grad(logits[0, 3, 2], images)
+    reached = torch.nonzero(gradient[0].abs().amax(dim=(1, 2, 3)))[:, 0].tolist()
+    assert reached == [8, 13, 18, 23]
+
+
+def test_all_crops_missing_still_gives_finite_logits(model: GradeClassifier) -> None:
+    images, present = random_crops(1)
+    assert torch.isfinite(model(images, torch.zeros_like(present))).all()
+
+
+def test_a_mirrored_right_crop_looks_like_a_left_one(model: GradeClassifier) -> None:
+    """Each right cell is shown the mirror image of the left one: all vectors of a pair agree."""
+    images, present = random_crops(1)
+    for left, right in enumerate(MIRROR_TARGET):
+        if left < right:
+            axis = -1 if TARGETS[left].condition.view is View.AXIAL_T2 else -3
+            images[:, right] = images[:, left].flip(axis)
+    turned, turned_present = model._turn_to_left(images, present)
+    vectors = model._crop_vectors(turned, turned_present).flatten(1, 2)
+    torch.testing.assert_close(vectors[:, 5:], vectors[:, MIRROR_TARGET][:, 5:])
+
+
+def test_untrained_heads_answer_with_the_prior_they_start_from(model: GradeClassifier) -> None:
+    prior = torch.rand(3, 5, 3) + 0.1
+    prior /= prior.sum(dim=-1, keepdim=True)
+    model.heads.start_from(prior)
+    for linear in model.heads.linear.values():
+        linear.weight.data.zero_()  # type: ignore[operator]
+    answers = model(*random_crops(1)).softmax(dim=-1)[0]
+    torch.testing.assert_close(answers[3], prior[0, 3])
+    torch.testing.assert_close(answers[10], prior[1, 0])
+    torch.testing.assert_close(answers[24], prior[2, 4])
+
+
+def test_renewed_heads_train_alone_and_batch_norm_stays_bitwise_equal(
+    model: GradeClassifier,
+) -> None:
+    model.train()
+    model.renew_heads()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
+    for _ in range(3):
+        model.train()
+        model(*random_crops()).square().sum().backward()
+        optimizer.step()
+    assert model.heads.training
+    assert not model.encoder.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) == (not name.startswith("heads.")), name
+
+
+def test_bundled_size_is_small_enough() -> None:
+    """3.4 million parameters: below 7 MB in half precision."""
+    parameters = sum(value.numel() for value in GradeClassifier(ClassifierSettings()).parameters())
+    assert 2 * parameters < 7e6

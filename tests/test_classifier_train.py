@@ -1,0 +1,167 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fake_crops import CROPS, NO_CHANGES, TINY, fake_studies
+from lumbargrade.classifier.augment import apply_changes
+from lumbargrade.classifier.dataset import CropBatch, grade_prior
+from lumbargrade.classifier.infer import (
+    Classifier,
+    grade_crops,
+    grade_studies,
+    load_classifier,
+    probabilities,
+)
+from lumbargrade.classifier.loss import cross_entropy, soft_targets
+from lumbargrade.classifier.model import GradeClassifier
+from lumbargrade.classifier.train import (
+    FIRST_STEP,
+    ClassifierTask,
+    train_classifier,
+    training_crop_settings,
+)
+from lumbargrade.config import AugmentSettings, ClassifierMember, ClassifierSettings, FitSettings
+from lumbargrade.labels import MISSING_GRADE, TARGETS
+from lumbargrade.metric import reweight_for_metric, undo_metric_weights
+from lumbargrade.records import Crop
+
+TWO_STEPS = TINY.model_copy(
+    update={
+        "augment": AugmentSettings(),
+        "weighted_fit": FitSettings(epochs=1, batch_size=2, learning_rate=1e-3),
+    }
+)
+
+
+def train(out: Path, settings: ClassifierSettings = TINY, *, reverse: bool = False) -> None:
+    training = fake_studies(4, training_crop_settings(CROPS, settings))
+    validation = fake_studies(3, first=101)
+    if reverse:
+        training, validation = training[::-1], validation[::-1]
+    train_classifier(settings, CROPS, training, validation, out, 0, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("classifier")
+    train(out, TWO_STEPS)
+    return out
+
+
+def test_model_overfits_one_batch() -> None:
+    torch.manual_seed(0)
+    model = GradeClassifier(TINY.model_copy(update={"dropout": 0.0})).train()
+    studies = fake_studies(1, training_crop_settings(CROPS, TINY))
+    member = ClassifierMember(crops=CROPS, classifier=TINY)
+    task = ClassifierTask(studies, studies, member, TINY.fit, seed=0, weighted=False)
+    (batch,) = task.batches(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(50):
+        loss = task.loss(model, batch)
+        assert isinstance(loss, torch.Tensor)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 0.9
+    assert losses[-1] < 0.05
+
+
+def test_saved_equals_reloaded(trained: Path) -> None:
+    first, again = load_classifier(trained), load_classifier(trained)
+    studies = fake_studies(2, first=201)
+    answers = grade_studies(first, studies)
+    np.testing.assert_array_equal(answers, grade_studies(again, studies))
+    np.testing.assert_allclose(answers.sum(-1), 1.0, atol=1e-12)
+    assert first.weighted
+    assert first.crops == CROPS
+
+
+def test_second_step_changes_nothing_but_the_heads(trained: Path) -> None:
+    step_1 = torch.nn.Module.state_dict(load_weights_of(trained / FIRST_STEP))
+    step_2 = torch.nn.Module.state_dict(load_weights_of(trained))
+    assert any("running_mean" in name for name in step_1)
+    for name, value in step_1.items():
+        assert torch.equal(value, step_2[name]) == (not name.startswith("heads.")), name
+
+
+def load_weights_of(folder: Path) -> GradeClassifier:
+    from lumbargrade.training.checkpoint import WEIGHTS, load_weights
+
+    model = GradeClassifier(TWO_STEPS)
+    model.load_state_dict(load_weights(folder / WEIGHTS))
+    return model
+
+
+def test_order_of_studies_does_not_change_the_weights(tmp_path: Path, trained: Path) -> None:
+    train(tmp_path, TWO_STEPS, reverse=True)
+    for name in ("weights.safetensors", "metrics.jsonl", "config.yaml"):
+        assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_a_network_trained_on_the_metric_answers_in_probabilities() -> None:
+    class Constant(torch.nn.Module):
+        def __init__(self, answer: list[float]) -> None:
+            super().__init__()
+            self.logits = torch.nn.Parameter(torch.tensor(answer).log())
+
+        def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+            return self.logits.expand(len(images), 25, 3)
+
+    batch = CropBatch(
+        pixels=torch.zeros(1, 25, 5, 32, 32, dtype=torch.uint8),
+        slice_present=torch.ones(1, 25, 5, dtype=torch.bool),
+        labels=torch.zeros(1, 25, dtype=torch.int64),
+    )
+    p = probabilities(Constant([0.25, 0.25, 0.5]), batch, weighted=True)[0, 0]
+    np.testing.assert_allclose(p, undo_metric_weights(np.array([0.25, 0.25, 0.5])), rtol=1e-6)
+    np.testing.assert_allclose(reweight_for_metric(p), [0.25, 0.25, 0.5], rtol=1e-6)
+    plain = probabilities(Constant([0.25, 0.25, 0.5]), batch, weighted=False)[0, 0]
+    np.testing.assert_allclose(plain, [0.25, 0.25, 0.5], rtol=1e-6)
+
+
+def test_grading_one_study_of_crops_equals_grading_it_in_memory(trained: Path) -> None:
+    classifier: Classifier = load_classifier(trained)
+    (study,) = fake_studies(1, first=301)
+    study.slice_present[7] = False
+    crops = [
+        Crop(
+            target=target,
+            pixels=(study.pixels[i] / 255).astype(np.float32),
+            slice_present=study.slice_present[i],
+            affine=np.eye(4),
+        )
+        if study.slice_present[i].any()
+        else None
+        for i, target in enumerate(TARGETS)
+    ]
+    answers = grade_crops(classifier, crops)
+    np.testing.assert_array_equal(answers, grade_studies(classifier, [study])[0])
+
+
+def test_training_without_changes_sees_what_inference_sees() -> None:
+    studies = fake_studies(2, training_crop_settings(CROPS, TINY))
+    member = ClassifierMember(crops=CROPS, classifier=TINY.model_copy(update={"dropout": 0.0}))
+    task = ClassifierTask(studies, studies, member, TINY.fit, seed=0, weighted=False)
+    (batch,) = task.batches(0)
+    torch.manual_seed(0)
+    model = GradeClassifier(member.classifier).eval()
+    images, crops = apply_changes(batch.crops, batch.changes, CROPS.size_px)
+    expected = cross_entropy(model(images, crops.slice_present), soft_targets(crops.labels))
+    loss = task.loss(model, batch)
+    assert isinstance(loss, torch.Tensor)
+    torch.testing.assert_close(loss, expected)
+    assert task.augment == NO_CHANGES
+
+
+def test_prior_counts_labelled_cells_by_family_and_level() -> None:
+    studies = fake_studies(3)
+    for study in studies:
+        study.labels[:] = MISSING_GRADE
+        study.labels[[5, 10]] = 1  # foraminal L1/L2, left and right
+    prior = grade_prior(studies, (1.0, 2.0, 4.0))
+    torch.testing.assert_close(prior[1, 0], torch.tensor([1.0, 14.0, 4.0]) / 19)
+    torch.testing.assert_close(prior[0, 0], torch.tensor([1.0, 2.0, 4.0]) / 7)
