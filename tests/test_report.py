@@ -17,10 +17,11 @@ from lumbargrade.prediction import Prediction
 from lumbargrade.report.figures import target_figures, view_figures
 from lumbargrade.report.html import DISPLAY_CONDITIONS, render_report
 from lumbargrade.report.overlay import (
+    BACKGROUND,
     BOX_COLOUR,
     POINT_COLOUR,
     crop_corners,
-    draw_crop_strip,
+    draw_crop,
     draw_slice,
     edge_letters,
     with_box,
@@ -58,6 +59,7 @@ def test_a_report_asks_for_nothing_from_outside(text: str) -> None:
     page = Page(text)
     assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]*", "", text))
     assert all(value.startswith("data:image/jpeg;base64,") for value in page.values("src"))
+    assert len(list(page.values("src"))) > 50
     assert all(value.startswith("#") for value in page.values("href"))
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
     assert "default-src 'none'" in next(page.values("content"))
@@ -131,7 +133,7 @@ def test_figures_stand_on_the_slice_of_their_point(prediction: Prediction) -> No
         assert (figures is None) == (point is None)
         if figures is not None and point is not None:
             assert f"instance {point.instance_number} " in figures.on_slice.caption
-            assert figures.strip is not None
+            assert figures.crop is not None
     canal = view_figures(prediction, View.SAGITTAL_T2)
     assert [figure.caption.split(" · ")[0] for figure in canal] == ["slice 6 of 10"]
 
@@ -180,15 +182,15 @@ def test_the_box_is_48_mm_wide_on_the_slice(prediction: Prediction) -> None:
     assert np.ptp(np.nonzero(box)[1]) == pytest.approx(80, abs=2)  # 48 of 240 mm over 400 px
 
 
-def test_absent_slices_of_a_strip_are_named_not_black(prediction: Prediction) -> None:
+def test_absent_slices_of_a_crop_are_named_not_black(prediction: Prediction) -> None:
     crop = prediction.crops[5]
     assert crop is not None
     absent = replace(crop, slice_present=np.array([True, True, True, True, False]))
-    strip = np.asarray(draw_crop_strip(absent, size=40))
-    assert strip.shape == (40, 5 * 40 + 4 * 4, 3)
-    assert strip[:, -40:].min() >= 0
-    assert (strip[5, -35] == (38, 41, 46)).all()
-    assert (strip[0, 2 * 44] == BOX_COLOUR).all()
+    picture = np.asarray(draw_crop(absent, tile=40))
+    assert picture.shape == (216 + 4 + 40, 216, 3)  # 5 tiles of 40 px and 4 gaps of 4 px
+    assert (picture[225, -35] == BACKGROUND).all()
+    assert (picture[225, -35 - 44] != BACKGROUND).any()
+    assert (picture[220, 2 * 44] == BOX_COLOUR).all()
 
 
 def test_images_decode_at_their_stated_size(text: str) -> None:

@@ -4,13 +4,15 @@ What must stay true: bad data of one study stops no other; a finished study is n
 unless it is asked for; the tables over all studies cover what this call found finished or made.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from lumbargrade.dicom import StudyFiles, find_studies, read_study, sop_instances_sha256
+from lumbargrade.dicom import StudyFiles, read_study, sop_instances_sha256
+from lumbargrade.dicom.files import find
 from lumbargrade.outputs import finished_grades, study_folder, write_prediction, write_summary
 from lumbargrade.prediction import Prediction
 from lumbargrade.records import Grades, InvalidStudyError, Study
@@ -48,6 +50,8 @@ class StudyResult:
     """Why it failed: the file or series, and the rule."""
 
 
+_log = logging.getLogger(__name__)
+
 OnResult = Callable[[StudyResult], None]
 
 
@@ -61,7 +65,10 @@ def find_all_studies(paths: Iterable[Path]) -> list[StudyFiles]:
     """
     found: list[StudyFiles] = []
     for path in paths:
-        for study in find_studies(path):
+        findings = find(path)
+        for problem in findings.problems:
+            _log.warning("%s", problem)
+        for study in findings.studies:
             files = _resolved(study)
             twins = [item for item in found if item.study_id == study.study_id]
             if any(files <= _resolved(twin) for twin in twins):

@@ -5,8 +5,11 @@ warnings and logs go to stderr; exit codes are 0 done, 1 some study failed, 2 us
 readable; nothing heavy is imported before a command needs it.
 """
 
+from lumbargrade.cli import demo as demo
 from lumbargrade.cli import evaluate as evaluate
+from lumbargrade.cli import inspect as inspect
 from lumbargrade.cli import phantom as phantom
+from lumbargrade.cli import predict as predict
 from lumbargrade.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -14,7 +14,7 @@ from lumbargrade.records import Crop, PointOnSlice
 from lumbargrade.report.overlay import (
     Canvas,
     crop_corners,
-    draw_crop_strip,
+    draw_crop,
     draw_slice,
     slice_name,
     to_data_uri,
@@ -28,8 +28,8 @@ FIGURE_PX = 400
 VIEW_FIGURE_PX = 440
 """Longest side of a slice in the overview of a view."""
 
-STRIP_TILE_PX = 104
-"""Side of one slice in a strip of crops."""
+CROP_TILE_PX = 88
+"""Side of one slice in the row of a crop's slices."""
 
 _SIDE_LETTER = {Side.LEFT: " L", Side.RIGHT: " R", None: ""}
 
@@ -49,7 +49,7 @@ class TargetFigures:
     """What was looked at for one target."""
 
     on_slice: Figure
-    strip: Figure | None
+    crop: Figure | None
 
 
 def target_figures(prediction: Prediction) -> tuple[TargetFigures | None, ...]:
@@ -72,12 +72,12 @@ def _figures_of(prediction: Prediction, target: Target, point: PointOnSlice) -> 
     canvas = _mark(canvas, volume.affines[index], point)
     return TargetFigures(
         on_slice=_figure(canvas, _slice_caption(prediction, view, index)),
-        strip=None if crop is None else _strip(crop),
+        crop=None if crop is None else _crop_figure(crop),
     )
 
 
-def _strip(crop: Crop) -> Figure:
-    picture = draw_crop_strip(crop, size=STRIP_TILE_PX)
+def _crop_figure(crop: Crop) -> Figure:
+    picture = draw_crop(crop, tile=CROP_TILE_PX)
     rows = crop.pixels.shape[1]
     side_mm = float((crop.affine[:3, 1] ** 2).sum() ** 0.5) * rows
     caption = f"What the classifier saw: {len(crop.pixels)} slices, {side_mm:.0f} mm wide"

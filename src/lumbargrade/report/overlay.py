@@ -24,6 +24,7 @@ POINT_COLOUR: Colour = (0, 229, 255)
 BOX_COLOUR: Colour = (255, 214, 10)
 TEXT_COLOUR: Colour = (235, 235, 235)
 SHADOW: Colour = (0, 0, 0)
+BACKGROUND: Colour = (38, 41, 46)
 
 SCALE_BAR_MM = 20.0
 """Length of the scale bar."""
@@ -184,32 +185,36 @@ def crop_corners(crop: Crop, affine: Affine) -> Float[np.ndarray, "4 2"]:
     return corners
 
 
-def draw_crop_strip(crop: Crop, *, size: int, gap: int = 4) -> Picture:
-    """A crop's slices side by side, the middle one framed, absent ones crossed out.
+def draw_crop(crop: Crop, *, tile: int, gap: int = 4) -> Picture:
+    """A crop's middle slice, large, above all of its slices side by side.
 
     Args:
         crop: pixels 0..1.
-        size: side of one slice in the picture, in pixels.
+        tile: side of one slice in the row below, in picture pixels.
         gap: pixels between slices.
     """
     count = len(crop.pixels)
-    strip = Image.new("RGB", (count * size + (count - 1) * gap, size), (38, 41, 46))
-    draw = ImageDraw.Draw(strip)
+    width = count * tile + (count - 1) * gap
+    picture = Image.new("RGB", (width, width + gap + tile), BACKGROUND)
+    picture.paste(_scaled(crop, count // 2, width), (0, 0))
     for position in range(count):
-        x = position * (size + gap)
-        frame = (x, 0, x + size - 1, size - 1)
+        x, y = position * (tile + gap), width + gap
+        frame = (x, y, x + tile - 1, y + tile - 1)
+        draw = ImageDraw.Draw(picture)
         if not crop.slice_present[position]:
             draw.rectangle(frame, outline=(90, 94, 100))
-            draw_text(
-                strip, "no slice", (x + size / 2, size / 2), anchor="mm", size=12, colour=(170,) * 3
-            )
+            middle = (x + tile / 2, y + tile / 2)
+            draw_text(picture, "no slice", middle, anchor="mm", size=14)
             continue
-        scaled = np.clip(np.rint(crop.pixels[position] * 255.0), 0, 255).astype(np.uint8)
-        tile = Image.fromarray(scaled).resize((size, size), Image.Resampling.BICUBIC)
-        strip.paste(tile.convert("RGB"), (x, 0))
+        picture.paste(_scaled(crop, position, tile), (x, y))
         if position == count // 2:
             draw.rectangle(frame, outline=BOX_COLOUR, width=2)
-    return strip
+    return picture
+
+
+def _scaled(crop: Crop, position: int, size: int) -> Picture:
+    pixels = np.clip(np.rint(crop.pixels[position] * 255.0), 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
 
 
 def slice_name(affine: Affine) -> str:

@@ -1,4 +1,4 @@
-// Arrow keys walk from figure to figure in the order of the table; Escape returns to its cell.
+// A click enlarges an image. Arrow keys walk from figure to figure in the order of the table; Escape returns to its cell.
 (function () {
   "use strict";
   const cells = Array.from(document.querySelectorAll(".cell"));
@@ -20,7 +20,19 @@
     });
   });
 
+  const large = document.querySelector(".large");
+  document.documentElement.classList.add("js");
+  document.querySelectorAll(".card img, figure img").forEach((image) => {
+    image.addEventListener("click", () => {
+      large.querySelector("img").src = image.src;
+      large.querySelector("p").textContent = image.alt;
+      large.showModal();
+    });
+  });
+  large.addEventListener("click", () => large.close());
+
   document.addEventListener("keydown", (event) => {
+    if (large.open) return;
     const active = document.activeElement;
     const index = active ? anchors.indexOf(active.id) : -1;
     if (index < 0) return;

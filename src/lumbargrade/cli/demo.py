@@ -1,0 +1,54 @@
+"""``lumbargrade demo``: one synthetic study from DICOM files to a report."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumbargrade.cli.app import app, progress_bar, stderr
+
+DEMO_SEED = 2035
+"""A study of the phantom's test split, never trained on, with all three grades."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for images and results.")] = (
+        Path("lumbargrade-demo")
+    ),
+) -> None:
+    """Make one synthetic study, grade it with the bundled models, and write its report."""
+    from lumbargrade.batch import find_all_studies, predict_batch
+    from lumbargrade.cli.tables import grades_table
+    from lumbargrade.competition import read_labels
+    from lumbargrade.outputs import REPORT_HTML, study_folder
+    from lumbargrade.pipeline import Pipeline
+
+    dataset = out / "study"
+    if not dataset.is_dir():
+        with progress_bar("Making a synthetic study", 1) as advance:
+            _make_study(dataset)
+            advance()
+    with progress_bar("Predicting", 1) as advance:
+        (result,) = predict_batch(
+            Pipeline.load(), find_all_studies([dataset]), out, on_result=lambda _: advance()
+        )
+    if result.grades is None:
+        raise RuntimeError(result.error)
+    truth = read_labels(dataset)[result.study_id]
+    stderr.print(grades_table(result.grades, truth))
+    typer.echo(study_folder(out, result.study_id) / REPORT_HTML)
+
+
+def _make_study(dataset: Path) -> None:
+    """Write the dataset beside its place and rename it, so that it is whole or not there."""
+    from lumbargrade.phantom.dataset import write_dataset
+
+    beside = dataset.with_name(f".{dataset.name}.{os.getpid()}.partial")
+    try:
+        write_dataset(beside, studies=1, seed=DEMO_SEED)
+        beside.rename(dataset)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,123 @@
+"""``lumbargrade predict`` and ``submit``: studies → grades, reports and tables."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lumbargrade.cli.app import (
+    EXIT_NOTHING_READABLE,
+    EXIT_SOME_FAILED,
+    app,
+    progress_bar,
+    stderr,
+)
+
+if TYPE_CHECKING:
+    from lumbargrade.batch import StudyResult
+
+SHOWN_STUDIES = 3
+"""Up to so many studies, the grades are shown as tables."""
+
+Models = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="Model folder (default: the bundled models)."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(exists=True, metavar="PATH...", help="DICOM files or folders."),
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results.")],
+    models: Models = None,
+    device: Device = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Redo finished studies.")] = False,
+) -> None:
+    """Grade every study below PATH...: grades.json, grades.csv and report.html for each."""
+    from lumbargrade.batch import find_all_studies, predict_batch
+    from lumbargrade.pipeline import Pipeline
+
+    studies = find_all_studies(paths)
+    _require_studies(len(studies), paths)
+    pipeline = Pipeline.load(models, device)
+    with progress_bar("Predicting", len(studies)) as advance:
+        results = predict_batch(pipeline, studies, out, force=force, on_result=_reporter(advance))
+    _show(results, out)
+    _exit_by(results)
+
+
+@app.command()
+def submit(
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, help="Holds test_images/, else train_images/."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="The submission, a CSV file.")],
+    models: Models = None,
+    device: Device = "auto",
+) -> None:
+    """Write submission.csv for a dataset in the competition's layout."""
+    from lumbargrade.batch import find_all_studies, grade_batch
+    from lumbargrade.competition import image_folder, write_grades
+    from lumbargrade.pipeline import Pipeline
+
+    test_images = image_folder(dataset, "test")
+    images = test_images if test_images.is_dir() else image_folder(dataset, "train")
+    if not images.is_dir():
+        raise typer.BadParameter(f"{dataset} holds neither test_images/ nor train_images/")
+    studies = find_all_studies([images])
+    _require_studies(len(studies), [images])
+    pipeline = Pipeline.load(models, device)
+    with progress_bar("Predicting", len(studies)) as advance:
+        results = grade_batch(pipeline, studies, on_result=_reporter(advance))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_grades(out, [result.grades for result in results if result.grades is not None])
+    typer.echo(out)
+    _exit_by(results)
+
+
+def _require_studies(count: int, paths: Sequence[Path]) -> None:
+    if not count:
+        listed = ", ".join(str(path) for path in paths)
+        stderr.print(f"{listed}: no DICOM study found", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_NOTHING_READABLE)
+
+
+def _reporter(advance: Callable[[], None]) -> "Callable[[StudyResult], None]":
+    """Name a failure as soon as it happens, above the progress bar."""
+
+    def report(result: "StudyResult") -> None:
+        if result.error:
+            stderr.print(result.error, style="red", markup=False, soft_wrap=True)
+        advance()
+
+    return report
+
+
+def _show(results: "Sequence[StudyResult]", out: Path) -> None:
+    """Tables on stderr; the reports' paths, one a line, on stdout."""
+    from lumbargrade.batch import Outcome
+    from lumbargrade.cli.tables import grades_table
+    from lumbargrade.outputs import REPORT_HTML, study_folder
+
+    counts = {kind: sum(item.outcome is kind for item in results) for kind in Outcome}
+    finished = [item for item in results if item.grades is not None]
+    if len(finished) <= SHOWN_STUDIES:
+        for item in finished:
+            if item.grades is not None:
+                stderr.print(grades_table(item.grades))
+    stderr.print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
+    for item in finished:
+        typer.echo(study_folder(out, item.study_id) / REPORT_HTML)
+
+
+def _exit_by(results: "Sequence[StudyResult]") -> None:
+    if any(item.grades is None for item in results):
+        raise typer.Exit(EXIT_SOME_FAILED)
