@@ -2,5 +2,6 @@
 
 from lumbargrade.dicom.files import StudyFiles, find_studies
 from lumbargrade.dicom.read import read_study, sop_instances_sha256
+from lumbargrade.dicom.slice_header import read_headers
 
-__all__ = ["StudyFiles", "find_studies", "read_study", "sop_instances_sha256"]
+__all__ = ["StudyFiles", "find_studies", "read_headers", "read_study", "sop_instances_sha256"]
