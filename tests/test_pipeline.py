@@ -1,0 +1,205 @@
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fake_dataset import write_dataset
+from fake_records import FakePredictor, make_study
+from lumbargrade import pipeline as module
+from lumbargrade.batch import find_all_studies, predict_batch
+from lumbargrade.calibration import Calibration
+from lumbargrade.classifier.model import GradeClassifier
+from lumbargrade.config import (
+    ClassifierMember,
+    ClassifierSettings,
+    ConfigError,
+    CropSettings,
+    DetectorMember,
+    DetectorSettings,
+    Settings,
+)
+from lumbargrade.detector.model import build_detector
+from lumbargrade.ensemble import mean_probabilities
+from lumbargrade.labels import TARGETS, VIEWS, Flag, View
+from lumbargrade.metric import reweight_for_metric
+from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, open_models, write_manifest
+from lumbargrade.pipeline import UNCERTAIN_BELOW, Pipeline, choose_device
+from lumbargrade.records import Crop, Landmark, ViewVolume
+from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
+
+DETECTOR = DetectorSettings(image_size=64, lstm_hidden=8)
+SMALL, LARGE = (CropSettings(size_px=16, side_mm=side) for side in (48.0, 64.0))
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Both stages replaced: points where the fake body has them, grades that a member names."""
+    calls: dict[str, Any] = {"crops": []}
+
+    def find(detectors: Any, volumes: Mapping[View, ViewVolume]) -> tuple[Landmark, ...]:
+        landmarks = FakePredictor().run(make_study()).landmarks
+        return tuple(replace(item, score=detectors["score"]) for item in landmarks)
+
+    def grade(classifier: Any, crops: Sequence[Crop | None]) -> np.ndarray:
+        calls["crops"].append(crops)
+        answers: np.ndarray = classifier.answers
+        return answers
+
+    monkeypatch.setattr(module, "find_landmarks", find)
+    monkeypatch.setattr(module, "grade_crops", grade)
+    return calls
+
+
+def answers(seed: int) -> np.ndarray:
+    drawn: np.ndarray = np.random.default_rng(seed).dirichlet((1, 1, 1), size=25)
+    return drawn
+
+
+def make_pipeline(**changes: Any) -> Pipeline:
+    fields: dict[str, Any] = {
+        "detectors": ({"score": 0.8},),
+        "classifiers": (SimpleNamespace(crops=SMALL, answers=answers(0)),),
+        "calibration": Calibration(),
+        "models_hash": "hash",
+        "models_name": "name",
+    }
+    return Pipeline(**(fields | changes))
+
+
+def test_q_follows_from_p_and_both_sum_to_one(stages: dict[str, Any]) -> None:
+    grades = make_pipeline().predict(make_study())
+    np.testing.assert_allclose(grades.probabilities, answers(0), atol=1e-12)
+    np.testing.assert_array_equal(
+        grades.metric_probabilities, reweight_for_metric(grades.probabilities)
+    )
+    np.testing.assert_allclose(grades.metric_probabilities.sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_the_canal_alone_is_softened_by_its_temperature(stages: dict[str, Any]) -> None:
+    soft = make_pipeline(calibration=Calibration(spinal=2.0)).predict(make_study())
+    expected = np.sqrt(answers(0)[:5])
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(soft.probabilities[:5], expected, atol=1e-12)
+    np.testing.assert_allclose(soft.probabilities[5:], answers(0)[5:], atol=1e-12)
+
+
+def test_rows_without_a_majority_are_flagged_uncertain(stages: dict[str, Any]) -> None:
+    grades = make_pipeline().predict(make_study())
+    flagged = np.array([Flag.UNCERTAIN in flags for flags in grades.flags])
+    np.testing.assert_array_equal(flagged, grades.probabilities.max(axis=1) < UNCERTAIN_BELOW)
+    assert 0 < flagged.sum() < 25
+
+
+def test_a_point_is_null_exactly_with_its_two_flags(stages: dict[str, Any]) -> None:
+    study = make_study(views=(View.SAGITTAL_T2, View.AXIAL_T2))
+    prediction = make_pipeline().run(study)
+    for target, point, flags in zip(
+        TARGETS, prediction.grades.points, prediction.grades.flags, strict=True
+    ):
+        absent = {Flag.VIEW_MISSING, Flag.LEVEL_NOT_COVERED} & set(flags)
+        assert (point is None) == bool(absent)
+        assert (prediction.crops[target.index] is None) == bool(absent)
+        if target.condition.view is View.SAGITTAL_T1:
+            assert Flag.VIEW_MISSING in flags
+
+
+def test_every_detector_meets_every_classifier_and_answers_are_averaged(
+    stages: dict[str, Any],
+) -> None:
+    members = tuple(
+        SimpleNamespace(crops=settings, answers=answers(seed))
+        for seed, settings in enumerate((SMALL, SMALL, LARGE))
+    )
+    pipeline = make_pipeline(detectors=({"score": 0.8}, {"score": 0.3}), classifiers=members)
+    prediction = pipeline.run(make_study())
+    np.testing.assert_allclose(
+        prediction.grades.probabilities,
+        mean_probabilities([answers(seed) for seed in range(3)]),
+        atol=1e-12,
+    )
+    assert len(stages["crops"]) == 6
+    assert len({id(crops) for crops in stages["crops"]}) == 4  # cut once per detector and settings
+    assert {point.score for point in prediction.grades.points if point is not None} == {0.8}
+
+
+def test_the_same_study_gives_the_same_answer_twice(stages: dict[str, Any]) -> None:
+    first, second = (make_pipeline().predict(make_study()) for _ in range(2))
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+    assert first.flags == second.flags
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose networks have random weights."""
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    members = []
+    for view in VIEWS:
+        settings = DetectorMember(view=view.value, seed=0, detector=DETECTOR)
+        entry = MemberEntry(path=f"{MEMBERS}/{view}/fold0", stage="detector", view=view)
+        save_member(folder / entry.path, settings, build_detector(view, DETECTOR))
+        members.append(entry)
+    grader = ClassifierMember(crops=SMALL, classifier=ClassifierSettings(lstm_hidden=8))
+    entry = MemberEntry(path=f"{MEMBERS}/grades/fold0", stage="classifier")
+    save_member(folder / entry.path, grader, GradeClassifier(grader.classifier))
+    Calibration(foraminal=1.5).to_yaml(folder / CALIBRATION)
+    write_manifest(folder, name="untrained", members=[*members, entry], facts={})
+    return folder
+
+
+def save_member(folder: Path, settings: Settings, model: torch.nn.Module) -> None:
+    folder.mkdir(parents=True)
+    settings.to_yaml(folder / CONFIG)
+    save_weights(model.state_dict(), folder / WEIGHTS)
+
+
+def test_files_become_grades_with_any_weights(untrained: Path, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "in", "101")
+    pipeline = Pipeline.load(untrained, "cpu")
+    assert pipeline.calibration.foraminal == 1.5
+    first, second = (predict_into(pipeline, tmp_path / "in", tmp_path / name) for name in "ab")
+    assert first == second
+    document = json.loads(first["101/grades.json"])
+    assert document["models"] == {"hash": open_models(untrained).hash, "name": "untrained"}
+    assert document["views"]["sagittal_t1"]["slices"] == 12
+    for row in document["grades"]:
+        assert sum(row["probabilities"].values()) == pytest.approx(1.0, abs=1e-12)
+        absent = {"view_missing", "level_not_covered"} & set(row["flags"])
+        assert (row["point"] is None) == bool(absent)
+
+
+def predict_into(pipeline: Pipeline, paths: Path, out: Path) -> dict[str, bytes]:
+    predict_batch(pipeline, find_all_studies([paths]), out)
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=repr(name)):
+        choose_device(name)
+
+
+def test_auto_names_a_device_that_is_there() -> None:
+    assert choose_device(choose_device("auto"))
+    assert choose_device("cpu") == "cpu"
+
+
+def test_importing_the_package_loads_neither_torch_nor_pydicom() -> None:
+    code = (
+        "import sys, lumbargrade\n"
+        "assert not {'torch', 'pydicom', 'numpy'} & set(sys.modules)\n"
+        "from lumbargrade import find_studies, read_study\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert {'Pipeline', 'find_studies', 'read_study'} <= set(dir(lumbargrade))\n"
+        "assert not hasattr(lumbargrade, 'nothing')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
