@@ -68,7 +68,7 @@ def _print_study(inspection: "Inspection") -> None:
     from rich.text import Text
 
     table = Table(title=Text(f"study {inspection.study_id}"), title_justify="left")
-    for name in ("series", "used as", "plane", "slices", "matrix", "spacing mm", "tilt °", "why"):
+    for name in ("series", "geometry", "used as", "why"):
         table.add_column(name, overflow="fold")
     for report in inspection.reports:
         table.add_row(*(Text(cell) for cell in _row(report)))
@@ -79,18 +79,25 @@ def _print_study(inspection: "Inspection") -> None:
 
 
 def _row(report: SeriesReport) -> tuple[str, ...]:
-    spacing = [*(report.pixel_spacing_mm or ()), report.slice_spacing_mm]
-    stacks = f" in {report.stacks} stacks" if report.stacks > 1 else ""
     return (
         f"{report.description or '(no description)'}\n{report.series_id}",
+        _geometry(report),
         report.view.value if report.used and report.view else "–",
-        report.plane or "–",
-        f"{report.slices}{stacks}",
-        f"{report.rows} x {report.columns}",
-        " x ".join(f"{value:.2f}" for value in spacing if value is not None) or "–",
-        " ".join(f"{tilt:.0f}" for tilt in report.tilts_deg) or "–",
         "\n".join([report.reason, *(f"! {problem}" for problem in report.problems)]),
     )
+
+
+def _geometry(report: SeriesReport) -> str:
+    spacing = [*(report.pixel_spacing_mm or ()), report.slice_spacing_mm]
+    in_mm = " x ".join(f"{value:.2f}" for value in spacing if value is not None)
+    stacks = f" in {report.stacks} stacks" if report.stacks > 1 else ""
+    lines = [
+        f"{report.plane or 'no plane'}, {report.slices} slices{stacks}",
+        f"{report.rows} x {report.columns}" + (f", {in_mm} mm" if in_mm else ""),
+    ]
+    if any(round(tilt) for tilt in report.tilts_deg):
+        lines.append("tilted " + ", ".join(f"{tilt:.0f}°" for tilt in report.tilts_deg))
+    return "\n".join(lines)
 
 
 def _print_files(findings: "Findings") -> None:

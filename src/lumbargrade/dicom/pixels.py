@@ -89,7 +89,7 @@ def _stored_values(dataset: Dataset, index: int) -> Int64[np.ndarray, "row colum
         index=index if frames > 1 else None,
         raw=True,
         decoding_plugin=_PREFERRED_PLUGIN.get(syntax, ""),
-        apply_shift_correction=False,
+        correct_unused_bits=False,  # it takes no account of HighBit
     )
     if array.shape != (dataset.Rows, dataset.Columns):
         raise UndecodableError(f"decoded {array.shape}, expected one grey frame")

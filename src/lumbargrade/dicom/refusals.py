@@ -68,7 +68,7 @@ _KINDS_BY_WORD = (
 )  # fmt: skip
 """Words of SeriesDescription or ProtocolName that rule a series out."""
 
-_LUMBAR = _words(r"lumb\w*", r"l[ _-]?s?[ _-]?spine", r"lws", r"t[ _-]?l[ _-]?spine", r"lsp")
+_LUMBAR = _words(r"\w*lumb\w*", r"l[ _-]?s?[ _-]?spine", r"lws", r"t[ _-]?l[ _-]?spine", r"lsp")
 _OTHER_PART_BY_WORD = _words(
     r"cervic\w*", r"c[ _-]?spine", "hws", "neck", "brain", "head", "skull", "pituitary",
     r"thora\w*", r"t[ _-]?spine", "bws", "chest", "breast", "cardiac", "heart", "liver", "mrcp",
