@@ -35,7 +35,13 @@ from lumbargrade.pipeline import UNCERTAIN_BELOW, Pipeline, choose_device
 from lumbargrade.records import Crop, Landmark, ViewVolume
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
 
-DETECTOR = DetectorSettings(image_size=64, lstm_hidden=8)
+DETECTOR = DetectorSettings(
+    encoder="test_resnet",
+    encoder_depth=4,
+    decoder_channels=(16, 8),
+    image_size=64,
+    lstm_hidden=8,
+)
 SMALL, LARGE = (CropSettings(size_px=16, side_mm=side) for side in (48.0, 64.0))
 
 
@@ -147,7 +153,9 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         entry = MemberEntry(path=f"{MEMBERS}/{view}/fold0", stage="detector", view=view)
         save_member(folder / entry.path, settings, build_detector(view, DETECTOR))
         members.append(entry)
-    grader = ClassifierMember(crops=SMALL, classifier=ClassifierSettings(lstm_hidden=8))
+    grader = ClassifierMember(
+        crops=SMALL, classifier=ClassifierSettings(encoder="test_resnet", lstm_hidden=8)
+    )
     entry = MemberEntry(path=f"{MEMBERS}/grades/fold0", stage="classifier")
     save_member(folder / entry.path, grader, GradeClassifier(grader.classifier))
     Calibration(foraminal=1.5).to_yaml(folder / CALIBRATION)
