@@ -114,23 +114,66 @@ class FitSettings(Settings):
     max_minutes: float | None = Field(default=None, gt=0)
 
 
+class DetectorAugmentSettings(Settings):
+    """How training images of stage 1 are varied; each draw holds for all slices of a run."""
+
+    mirror_probability: float = Field(default=0.5, ge=0, le=1)
+    affine_probability: float = Field(default=0.75, ge=0, le=1)
+    """Of rotating, scaling, stretching and shifting."""
+    rotate_deg: float = Field(default=12.0, ge=0, le=45)
+    scale_low: float = Field(default=0.7, gt=0)
+    scale_high: float = Field(default=1.4, gt=0)
+    stretch: float = Field(default=0.08, ge=0, lt=0.5)
+    """Standard deviation of the logarithm of height against width."""
+    shift: float = Field(default=0.08, ge=0, lt=0.5)
+    """Largest shift along either axis, as a fraction of the image."""
+    brightness_contrast_probability: float = Field(default=0.75, ge=0, le=1)
+    shading_probability: float = Field(default=0.6, ge=0, le=1)
+    """Of a smooth brightness field, such as surface coils leave."""
+    noise_probability: float = Field(default=0.3, ge=0, le=1)
+    blur_probability: float = Field(default=0.2, ge=0, le=1)
+    border_probability: float = Field(default=0.2, ge=0, le=1)
+    """Of blackening a band along an edge, as a narrow field of view does."""
+    level_jitter_mm: float = Field(default=2.0, ge=0)
+    """Standard deviation of the error given to the sagittal level positions (axial view)."""
+    level_dropout: float = Field(default=0.15, ge=0, le=1)
+    """Probability of hiding them, as where the sagittal view is missing (axial view)."""
+
+
 class DetectorSettings(Settings):
     """Stage 1: one detector configuration, used for the three views."""
 
     encoder: str = "regnety_002"
     encoder_depth: int = Field(default=5, ge=3, le=5)
-    decoder_channels: tuple[int, ...] = (128, 64, 48)
+    decoder_channels: tuple[int, ...] = (96, 64, 48)
+    """One per decoder block: as many as halve the encoder's stride down to the heatmap's."""
     heatmap_stride: Literal[1, 2, 4] = 4
+    share_maps: bool = True
+    """One heatmap for both sides of a foraminal level, and for all levels of a subarticular side:
+    the map answers where in the plane, the pointer on which slice."""
     image_size: int = Field(default=160, ge=64)
     max_slices: int = Field(default=64, ge=1)
-    """Longer views are cut into overlapping runs; training draws a run of this length."""
+    """Longer views are cut into overlapping runs."""
     train_slices: int = Field(default=16, ge=1)
-    """Slices per study in one training step."""
-    lstm_hidden: int = Field(default=128, ge=8)
+    """Slices per study in one training step, drawn as a run around a labelled point."""
+    one_slice_probability: float = Field(default=0.15, ge=0, le=1)
+    """Of training on single mid-sagittal slices (sagittal T2 alone)."""
+    lstm_hidden: int = Field(default=96, ge=8)
     label_sigma_px: float = Field(default=4.0, gt=0)
     """On the 256 grid."""
     slice_decay: float = Field(default=0.5, gt=0, lt=1)
+    low_confidence: float = Field(default=0.1, ge=0, le=1)
+    """Points that score less are flagged."""
+    augment: DetectorAugmentSettings = DetectorAugmentSettings()
     fit: FitSettings = FitSettings()
+
+
+class DetectorMember(Settings):
+    """What a detector's folder says about itself."""
+
+    view: Literal["sagittal_t2", "sagittal_t1", "axial_t2"]
+    seed: int
+    detector: DetectorSettings
 
 
 class CropSettings(Settings):
@@ -204,6 +247,10 @@ class Recipe(Settings):
 
     name: str
     seed: int = 0
+    data_licence: str = "not stated"
+    """Of the training data; the manifest repeats it."""
+    grade_marked_points: bool = False
+    """Train the classifier on the detectors' studies too, cut at their marked points."""
     split: SplitSettings = SplitSettings()
     sagittal_t2: DetectorSettings = DetectorSettings()
     sagittal_t1: DetectorSettings = DetectorSettings()

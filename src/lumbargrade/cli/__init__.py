@@ -11,6 +11,7 @@ from lumbargrade.cli import inspect as inspect
 from lumbargrade.cli import phantom as phantom
 from lumbargrade.cli import predict as predict
 from lumbargrade.cli import prepare as prepare
+from lumbargrade.cli import train as train
 from lumbargrade.cli.app import app, main
 
 __all__ = ["app", "main"]

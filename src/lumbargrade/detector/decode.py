@@ -1,0 +1,156 @@
+"""Heatmaps and pointers → points: candidates, a joint choice over the levels, sub-cell refinement.
+
+What must stay true: levels come out ordered head to foot; a candidate's score is
+sigmoid(heatmap) · sigmoid(pointer); a slice that is not there is never chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Bool, Float, Float32, Float64, Int
+
+from lumbargrade.arrays import Affines
+from lumbargrade.detector.targets import cell_to_pixel
+from lumbargrade.geometry import HEAD_TO_FOOT
+
+CANDIDATES = 8
+"""Kept per channel."""
+
+SMALLEST_GAP_MM = 10.0
+"""Two neighbouring levels are at least this far apart along the body."""
+
+DISORDER_PENALTY = 8.0
+"""In units of the log-score: the price of a pair of levels out of order."""
+
+FLOOR = 1e-6
+"""Scores below count as this."""
+
+WINDOW_SIGMA_CELLS = 0.8
+"""The refinement sharpens heatmaps to about this width, so that its 5 x 5 window holds them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreMaps:
+    """What a network says about a whole view, as probabilities."""
+
+    heatmaps: Float32[np.ndarray, "slice map height width"]
+    pointers: Float32[np.ndarray, "slice channel"]
+    maps: tuple[int, ...]
+    """Heatmap of each channel."""
+    stride: int
+    sigma_cells: float
+    affines: Affines
+    """Of the square slices that the network saw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The places where one channel's point may be, best first."""
+
+    scores: Float64[np.ndarray, "candidate"]
+    slices: Int[np.ndarray, "candidate"]
+    positions_lps_mm: Float64[np.ndarray, "candidate 3"]
+
+
+def candidates_in_plane(maps: ScoreMaps, channel: int, count: int = CANDIDATES) -> Candidates:
+    """The best peaks of a channel over the plane, each on its best slice (sagittal views)."""
+    heat = torch.from_numpy(maps.heatmaps[:, maps.maps[channel]])
+    pointer = torch.from_numpy(maps.pointers[:, channel])
+    best, slices = (heat * pointer[:, None, None]).max(dim=0)  # (height, width)
+    around = F.max_pool2d(best[None], kernel_size=5, stride=1, padding=2)[0]
+    peaks = torch.where(best == around, best, torch.zeros_like(best)).flatten()
+    cells = peaks.topk(min(count, peaks.numel())).indices.numpy()
+    rows, columns = np.divmod(cells, best.shape[1])
+    return _candidates(maps, channel, slices.numpy()[rows, columns], rows, columns)
+
+
+def candidates_by_slice(
+    maps: ScoreMaps,
+    channel: int,
+    allowed: Bool[np.ndarray, "slice"],
+    count: int = CANDIDATES,
+) -> Candidates:
+    """The best peak of each of a channel's best slices (axial view)."""
+    heat = maps.heatmaps[:, maps.maps[channel]]
+    cells = heat.reshape(len(heat), -1).argmax(axis=1)
+    scores = heat.reshape(len(heat), -1).max(axis=1) * maps.pointers[:, channel]
+    order = np.argsort(-np.where(allowed, scores, -1.0), kind="stable")
+    slices = order[: min(count, int(allowed.sum()))]
+    rows, columns = np.divmod(cells[slices], heat.shape[2])
+    return _candidates(maps, channel, slices, rows, columns)
+
+
+def _candidates(
+    maps: ScoreMaps,
+    channel: int,
+    slices: Int[np.ndarray, "candidate"],
+    rows: Int[np.ndarray, "candidate"],
+    columns: Int[np.ndarray, "candidate"],
+) -> Candidates:
+    heat = maps.heatmaps[:, maps.maps[channel]]
+    scores = heat[slices, rows, columns] * maps.pointers[slices, channel]
+    places = [
+        refine(heat[index], row, column, maps.sigma_cells)
+        for index, row, column in zip(slices, rows, columns, strict=True)
+    ]
+    pixels = cell_to_pixel(np.array(places).reshape(-1, 2), maps.stride)
+    local = np.column_stack([np.zeros(len(pixels)), pixels, np.ones(len(pixels))])
+    positions = np.einsum("kij,kj->ki", maps.affines[slices], local)[:, :3]
+    return Candidates(scores=scores.astype(np.float64), slices=slices, positions_lps_mm=positions)
+
+
+def refine(
+    heatmap: Float[np.ndarray, "height width"], row: int, column: int, sigma_cells: float
+) -> tuple[float, float]:
+    """Soft-argmax over the 5 x 5 cells around a peak.
+
+    Heatmaps are raised to a power that narrows a Gaussian of ``sigma_cells`` to
+    ``WINDOW_SIGMA_CELLS``; a wider one would be cut by the window and pulled to its middle.
+
+    Returns:
+        (row, column) in cells.
+    """
+    rows = np.arange(max(row - 2, 0), min(row + 3, heatmap.shape[0]))
+    columns = np.arange(max(column - 2, 0), min(column + 3, heatmap.shape[1]))
+    window = heatmap[np.ix_(rows, columns)].astype(np.float64)
+    power = max(1.0, (sigma_cells / WINDOW_SIGMA_CELLS) ** 2)
+    mass = (window / max(float(heatmap[row, column]), FLOOR)) ** power
+    total = mass.sum()
+    if total <= 0:
+        return float(row), float(column)
+    return (
+        float((mass.sum(axis=1) * rows).sum() / total),
+        float((mass.sum(axis=0) * columns).sum() / total),
+    )
+
+
+def choose_ordered(
+    candidates: Sequence[Candidates], smallest_gap_mm: float = SMALLEST_GAP_MM
+) -> list[int]:
+    """Pick one candidate per level so that levels follow each other from head to foot.
+
+    The best sum of log-scores, where a pair of neighbouring levels that is closer than the
+    smallest gap, or swapped, costs ``DISORDER_PENALTY``; found by dynamic programming.
+
+    Args:
+        candidates: of consecutive levels, head to foot, at least one each.
+        smallest_gap_mm: along the body.
+
+    Returns:
+        Index of the chosen candidate, level by level.
+    """
+    logs = [np.log(np.maximum(item.scores, FLOOR)) for item in candidates]
+    along = [item.positions_lps_mm @ HEAD_TO_FOOT for item in candidates]
+    best, back = [logs[0]], []
+    for level in range(1, len(candidates)):
+        gap = along[level][None, :] - along[level - 1][:, None]  # (previous, this)
+        total = best[-1][:, None] - np.where(gap < smallest_gap_mm, DISORDER_PENALTY, 0.0)
+        back.append(total.argmax(axis=0))
+        best.append(logs[level] + total.max(axis=0))
+    chosen = [int(best[-1].argmax())]
+    for pointers in reversed(back):
+        chosen.append(int(pointers[chosen[-1]]))
+    return chosen[::-1]

@@ -1,0 +1,250 @@
+"""A dataset of DICOM files → prepared studies, which training reads in milliseconds.
+
+What must stay true: a study is prepared again exactly when its SOP instances changed; a study that
+fails stops no other; a labelled point is where its own slice's geometry puts it.
+"""
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from lumbargrade.arrays import Labels
+from lumbargrade.cache import (
+    DISC,
+    CachedStudy,
+    SliceReference,
+    StudyTruth,
+    load_cached,
+    no_truth,
+    prepared_hash,
+    references_of,
+    save_cached,
+    sop_instances_sha256,
+    write_truth,
+)
+from lumbargrade.competition import (
+    CoordinateRow,
+    TruthPoint,
+    read_coordinates,
+    read_labels,
+    read_truth,
+)
+from lumbargrade.competition.dataset import COORDINATES_FILE, LABELS_FILE
+from lumbargrade.competition.truth import TRUTH_FILE
+from lumbargrade.dicom import StudyFiles, find_studies, read_headers, read_study
+from lumbargrade.dicom.slice_header import SliceHeader, UnreadableFileError
+from lumbargrade.labels import LEVELS, View
+from lumbargrade.records import InvalidStudyError
+from lumbargrade.volumes import view_volumes
+
+__all__ = ["Outcome", "Prepared", "StudyTables", "load_cached", "prepare_dataset", "prepare_study"]
+
+_log = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """What became of a study."""
+
+    PREPARED = "prepared"
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The outcome of one study."""
+
+    study_id: str
+    outcome: Outcome
+    problems: tuple[str, ...] = ()
+    """Why it failed, or what was left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyTables:
+    """What a dataset's tables say about one study."""
+
+    labels: Labels
+    coordinates: tuple[CoordinateRow, ...] = ()
+    discs: tuple[TruthPoint, ...] = ()
+    """Auxiliary disc points; synthetic studies alone have them."""
+
+
+def prepare_dataset(
+    dataset: Path,
+    out: Path,
+    *,
+    workers: int = 1,
+    on_start: Callable[[int], None] | None = None,
+    on_study: Callable[[Prepared], None] | None = None,
+) -> tuple[Prepared, ...]:
+    """Prepare every study of a dataset that is not prepared yet.
+
+    Args:
+        dataset: folder with studies; its training tables are used where present.
+        out: the cache, one folder per study.
+        workers: processes.
+        on_start: told the number of studies.
+        on_study: told each outcome as it comes, in order of study ids.
+
+    Raises:
+        InvalidStudyError: the dataset holds no study, or a table cannot be read.
+    """
+    found = find_studies(dataset)
+    if not found:
+        raise InvalidStudyError(f"{dataset} holds no DICOM study")
+    tables = read_tables(dataset)
+    known = no_truth().labels
+    jobs = [(files, tables.get(files.study_id, StudyTables(labels=known))) for files in found]
+    out.mkdir(parents=True, exist_ok=True)
+    if on_start is not None:
+        on_start(len(jobs))
+    outcomes = []
+    for outcome in _each(partial(prepare_study, out=out), jobs, workers):
+        outcomes.append(outcome)
+        if on_study is not None:
+            on_study(outcome)
+    return tuple(outcomes)
+
+
+def _each(
+    work: Callable[[tuple[StudyFiles, StudyTables]], Prepared],
+    jobs: list[tuple[StudyFiles, StudyTables]],
+    workers: int,
+) -> Iterable[Prepared]:
+    if workers == 1:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(work, jobs)
+
+
+def read_tables(dataset: Path) -> dict[str, StudyTables]:
+    """Read the training tables that a dataset has, by study; a test set has none."""
+    labels = read_labels(dataset) if (dataset / LABELS_FILE).is_file() else {}
+    coordinates: dict[str, list[CoordinateRow]] = {}
+    if (dataset / COORDINATES_FILE).is_file():
+        for row in read_coordinates(dataset):
+            coordinates.setdefault(row.study_id, []).append(row)
+    discs: dict[str, list[TruthPoint]] = {}
+    if (dataset / TRUTH_FILE).is_file():
+        for point in read_truth(dataset):
+            if point.target is None:
+                discs.setdefault(point.study_id, []).append(point)
+    return {
+        study_id: StudyTables(
+            labels=labels.get(study_id, no_truth().labels),
+            coordinates=tuple(coordinates.get(study_id, ())),
+            discs=tuple(discs.get(study_id, ())),
+        )
+        for study_id in labels.keys() | coordinates.keys() | discs.keys()
+    }
+
+
+def prepare_study(job: tuple[StudyFiles, StudyTables], *, out: Path) -> Prepared:
+    """Prepare one study, or note that it is prepared, or why it cannot be.
+
+    Args:
+        job: the study's files, and what the tables say about it.
+        out: the cache.
+    """
+    files, tables = job
+    folder = out / files.study_id
+    try:
+        files, instances = _with_headers(files)
+        if prepared_hash(folder) == instances:
+            return _refresh_truth(folder, tables)
+        return _prepare_anew(files, tables, instances, folder)
+    except (ValueError, OSError) as error:  # whatever is wrong with the data of one study
+        return Prepared(study_id=files.study_id, outcome=Outcome.FAILED, problems=(f"{error}",))
+
+
+def _with_headers(files: StudyFiles) -> tuple[StudyFiles, str]:
+    """Read the headers, unless finding the study took reading them, and name the instances."""
+    if files.headers is not None:
+        return files, sop_instances_sha256(header.sop_instance_uid for header in files.headers)
+    headers: list[SliceHeader] = []
+    unreadable: list[str] = []
+    for path in files.paths:
+        try:
+            headers += read_headers(path)
+        except UnreadableFileError:  # reading the study will say so; the file still counts here
+            unreadable.append(f"unreadable {path.name}")
+    uids = sop_instances_sha256([*(header.sop_instance_uid for header in headers), *unreadable])
+    return (files if unreadable else replace(files, headers=tuple(headers))), uids
+
+
+def _refresh_truth(folder: Path, tables: StudyTables) -> Prepared:
+    """Points and grades follow the tables, which may have changed since."""
+    cached = load_cached(folder)
+    truth, problems = _truth(tables, cached.references)
+    if not (
+        np.array_equal(truth.landmarks_lps_mm, cached.landmarks_lps_mm, equal_nan=True)
+        and np.array_equal(truth.labels, cached.labels)
+    ):
+        write_truth(truth, folder)
+    return Prepared(study_id=cached.study_id, outcome=Outcome.KEPT, problems=problems)
+
+
+def _prepare_anew(files: StudyFiles, tables: StudyTables, instances: str, folder: Path) -> Prepared:
+    study = read_study(files)
+    volumes = view_volumes(study)
+    if not volumes:
+        raise InvalidStudyError(f"study {study.study_id}: no usable view")
+    references = {view: references_of(study, volume) for view, volume in volumes.items()}
+    truth, problems = _truth(tables, references)
+    save_cached(
+        CachedStudy(
+            study_id=study.study_id,
+            study_uid=study.study_uid,
+            sop_instances_sha256=instances,
+            volumes=volumes,
+            references=references,
+            truth=truth,
+        ),
+        folder,
+    )
+    return Prepared(
+        study_id=study.study_id,
+        outcome=Outcome.PREPARED,
+        problems=(*study.warnings, *problems),
+    )
+
+
+def _truth(
+    tables: StudyTables, references: Mapping[View, tuple[SliceReference, ...]]
+) -> tuple[StudyTruth, tuple[str, ...]]:
+    """Points in patient mm; what lies on a series that was not used is left out and said."""
+    slices = {
+        (item.series_id, _table_number(item)): item for view in references.values() for item in view
+    }
+    landmarks: Float64[np.ndarray, "30 3"] = no_truth().landmarks_lps_mm
+    absent: dict[str, int] = {}
+    for row in tables.coordinates:
+        item = slices.get((row.series_id, row.instance_number))
+        if item is None:
+            absent[row.series_id] = absent.get(row.series_id, 0) + 1
+            continue
+        landmarks[row.target.index] = (item.affine @ [0.0, row.row, row.column, 1.0])[:3]
+    for point in tables.discs:
+        landmarks[DISC + LEVELS.index(point.level)] = point.position_lps_mm
+    problems = tuple(
+        f"{count} labelled points lie on slices of series {series_id} that were not used"
+        for series_id, count in sorted(absent.items())
+    )
+    return StudyTruth(landmarks_lps_mm=landmarks, labels=tables.labels), problems
+
+
+def _table_number(item: SliceReference) -> int | None:
+    """The number by which the tables name a slice: its file's, as in ``<instance>.dcm``."""
+    stem = Path(item.file_name).stem
+    return int(stem) if stem.isdecimal() else item.instance_number
