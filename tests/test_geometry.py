@@ -180,6 +180,11 @@ def test_parallel_blocks_that_lie_apart_are_two_stacks_and_one_missing_slice_is_
     centres = np.stack([np.zeros(7), np.zeros(7), z], axis=1)
     stacks = geometry.group_into_stacks(centres, tilted_orientation(0, 7))
     assert [stack.tolist() for stack in stacks] == [[0, 1, 2, 3], [4, 5, 6]]
+    z[4:] += 8.4  # 6.6 mm after the last of the upper block: no whole number of steps
+    stacks = geometry.group_into_stacks(
+        np.stack([z * 0, z * 0, z], axis=1), tilted_orientation(0, 7)
+    )
+    assert [stack.tolist() for stack in stacks] == [[0, 1, 2, 3], [4, 5, 6]]
     stacks = geometry.group_into_stacks(centres[[0, 1, 3]], tilted_orientation(0, 3))
     assert [stack.tolist() for stack in stacks] == [[0, 1, 2]]
 

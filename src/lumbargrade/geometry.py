@@ -25,9 +25,11 @@ ORTHOGONALITY_TOLERANCE = 1e-3
 STEP_TOLERANCE_MM = 0.1
 """Distances between slices that differ by less than this count as the same."""
 
-MIN_STEP_SHARE = 0.75
-MAX_STEP_SHARE = 2.5
-"""Neighbours within a stack are this many usual steps apart: one missing slice is bridged."""
+STEPS_BRIDGED = 2
+"""Neighbours within a stack are one or two usual steps apart: one missing slice is bridged."""
+
+STEP_MISFIT = 0.25
+"""Largest deviation from whole steps between neighbours, as a share of the usual step."""
 
 
 class Plane(StrEnum):
@@ -270,7 +272,8 @@ def _even_blocks(projection: Float64[np.ndarray, "_"]) -> list[Int[np.ndarray, "
         fitting = [
             (abs(gap - step), k)
             for k, gap in enumerate(gaps)
-            if MIN_STEP_SHARE * step <= gap <= MAX_STEP_SHARE * step
+            if 1 <= round(gap / step) <= STEPS_BRIDGED
+            and abs(gap / step - round(gap / step)) <= STEP_MISFIT
         ]
         if fitting:
             blocks[min(fitting)[1]].append(int(i))

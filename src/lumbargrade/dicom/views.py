@@ -22,7 +22,6 @@ LARGE_FIELD_MM = 380.0
 """A sagittal field from here on must have the slices of a diagnostic series."""
 FINE_SLICES = 9
 FINE_SPACING_MM = 6.7
-FINE_PIXEL_MM = 1.2
 
 MAX_SPACING_MM = {Plane.SAGITTAL: 8.0, Plane.AXIAL: 12.0}
 """Localizers leave more between their slices (largest seen in lumbar studies: 6.5 and 5)."""
@@ -123,11 +122,10 @@ def _localizer_refusal(candidate: Candidate, plane: Plane) -> str | None:
             f"a localizer by its field of view: {largest:.0f} mm, "
             f"at most {MAX_FIELD_MM[plane]:.0f} mm"
         )
-    pixel = max(candidate.headers[0].pixel_spacing_mm or (0.0,))
-    coarse = candidate.slices < FINE_SLICES or spacing > FINE_SPACING_MM or pixel >= FINE_PIXEL_MM
+    coarse = candidate.slices < FINE_SLICES or spacing > FINE_SPACING_MM
     if plane is Plane.SAGITTAL and largest >= LARGE_FIELD_MM and coarse:
         return (
             f"a localizer by field of view and slice geometry: {largest:.0f} mm with "
-            f"{candidate.slices} slices {spacing:.1f} mm apart, pixel {pixel:.2f} mm"
+            f"{candidate.slices} slices {spacing:.1f} mm apart"
         )
     return None
