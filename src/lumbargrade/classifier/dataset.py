@@ -5,19 +5,21 @@ order in which they were given; each study's random numbers follow from (seed, e
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from lumbargrade.arrays import Labels
-from lumbargrade.crops import PIXEL_SCALE
+from lumbargrade.cache import CachedStudy
+from lumbargrade.config import CropSettings
+from lumbargrade.crops import PIXEL_SCALE, cut_crops
 from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, TARGETS, Family
-from lumbargrade.records import Crop
+from lumbargrade.records import Crop, Landmark
 
 PRIOR_PSEUDO_COUNT = 1.0
 
@@ -64,6 +66,30 @@ def collect_crops(
     return StudyCrops(study_id=study_id, pixels=pixels, slice_present=present, labels=labels)
 
 
+def cut_studies(
+    studies: Iterable[CachedStudy],
+    landmarks: Mapping[str, Sequence[Landmark]],
+    settings: CropSettings,
+) -> list[StudyCrops]:
+    """Cut the crops of several studies into memory.
+
+    Args:
+        studies: with their volumes and grades.
+        landmarks: study id → 25 landmarks.
+        settings: how to cut.
+    """
+    shape = (settings.slices, settings.size_px, settings.size_px)
+    return [
+        collect_crops(
+            study.study_id,
+            cut_crops(study.volumes, landmarks[study.study_id], settings),
+            study.labels,
+            shape,
+        )
+        for study in studies
+    ]
+
+
 def to_batch(studies: Sequence[StudyCrops]) -> CropBatch:
     """Stack studies as they are."""
     return CropBatch(
@@ -73,16 +99,9 @@ def to_batch(studies: Sequence[StudyCrops]) -> CropBatch:
     )
 
 
-def centre_of(batch: CropBatch, slices: int, size_px: int) -> CropBatch:
-    """The middle of wider crops: what was cut is what is graded, but for the margin."""
-    margin_slices = (batch.pixels.shape[2] - slices) // 2
-    margin = (batch.pixels.shape[-1] - size_px) // 2
-    inner = slice(margin, margin + size_px)
-    middle = slice(margin_slices, margin_slices + slices)
-    return batch._replace(
-        pixels=batch.pixels[:, :, middle, inner, inner],
-        slice_present=batch.slice_present[:, :, middle],
-    )
+def stacked_labels(studies: Sequence[StudyCrops]) -> Int[np.ndarray, "study 25"]:
+    """The grades of several studies."""
+    return np.stack([study.labels for study in studies])
 
 
 def shuffled_groups(

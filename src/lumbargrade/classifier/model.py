@@ -183,4 +183,5 @@ def _create_encoder(name: str) -> tuple[nn.Module, int]:
     import timm  # takes seconds to import
 
     encoder: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
     return encoder, int(encoder.num_features)  # type: ignore[arg-type]

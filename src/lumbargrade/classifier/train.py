@@ -19,6 +19,7 @@ from lumbargrade.classifier.dataset import (
     StudyCrops,
     grade_prior,
     shuffled_groups,
+    stacked_labels,
     to_batch,
 )
 from lumbargrade.classifier.infer import probabilities
@@ -96,7 +97,7 @@ class ClassifierTask:
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """The competition metric of q (``score``), and the plain log-loss of p."""
-        labels = np.stack([study.labels for study in self.validation])
+        labels = stacked_labels(self.validation)
         answers = np.concatenate(
             [
                 probabilities(model, to_batch(studies), weighted=self.weighted)

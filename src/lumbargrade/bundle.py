@@ -1,0 +1,59 @@
+"""A run → the small model folder that travels with the package.
+
+What must stay true: a bundle answers as its run does, up to the rounding of weights to half
+precision; it holds nothing about single studies.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lumbargrade.config import ConfigError
+from lumbargrade.models import CALIBRATION, MANIFEST, MEMBERS, open_models
+from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS, load_weights, save_weights
+
+
+def strip_run(run: Path, out: Path) -> int:
+    """Write the bundled form of a finished run.
+
+    Args:
+        run: a run's folder, with its manifest.
+        out: the bundle; its members are replaced.
+
+    Returns:
+        Bytes of all weights.
+
+    Raises:
+        ConfigError: the run is not finished, or ``out`` is the run itself.
+    """
+    if run.resolve() == out.resolve():
+        raise ConfigError(f"{out}: a run cannot be stripped into itself")
+    models = open_models(run)
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / MEMBERS, ignore_errors=True)
+    total = 0
+    for members in (*models.detectors.values(), models.classifiers):
+        for member in members:
+            total += _strip_member(member, out / member.relative_to(run))
+    for name in (MANIFEST, CONFIG, CALIBRATION):
+        if (run / name).is_file():
+            shutil.copyfile(run / name, out / name)
+    open_models(out)
+    return total
+
+
+def _strip_member(member: Path, out: Path) -> int:
+    out.mkdir(parents=True)
+    for name in (CONFIG, METRICS):
+        shutil.copyfile(member / name, out / name)
+    weights = load_weights(member / WEIGHTS)
+    save_weights({name: halve(tensor) for name, tensor in weights.items()}, out / WEIGHTS)
+    return (out / WEIGHTS).stat().st_size
+
+
+def halve(tensor: Tensor) -> Tensor:
+    """Round matrices and kernels to half precision; vectors (biases, batch norm) stay exact."""
+    is_large = tensor.dtype == torch.float32 and tensor.ndim > 1
+    return tensor.half() if is_large else tensor

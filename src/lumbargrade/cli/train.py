@@ -1,0 +1,94 @@
+"""``lumbargrade train`` and ``train-classifier``: recipes → model folders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from lumbargrade.cli.app import app, stderr
+from lumbargrade.config import Recipe, parse_overrides
+
+if TYPE_CHECKING:
+    from lumbargrade.metric import MetricParts
+
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="A recipe's YAML file."),
+]
+Data = Annotated[
+    Path,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Dataset with DICOM files and training tables, or what `prepare` made of one.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value for a setting; may be repeated."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+@app.command()
+def train(
+    recipe: RecipeFile,
+    data: Data,
+    out: Annotated[Path, typer.Option(file_okay=False, help="The run's folder.")],
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train both stages as a recipe says; the same command goes on where it was cut off."""
+    settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
+    from lumbargrade.recipe import run_recipe
+    from lumbargrade.runtime import prepare_for_networks, usable_cores
+
+    prepare_for_networks()
+    summary = run_recipe(settings, data, out, device=device, workers=usable_cores())
+    _show({"as trained": summary.score, "calibrated": summary.calibrated})
+    stderr.print(f"Models: {out}", markup=False)
+
+
+@app.command("train-classifier")
+def train_classifier(
+    recipe: RecipeFile,
+    data: Data,
+    out: Annotated[Path, typer.Option(file_okay=False, help="The member's folder.")],
+    landmarks: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A run's landmarks.jsonl; without it, the dataset's marked points.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train one classifier, at the points of an earlier run or at the marked ones."""
+    settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
+    from lumbargrade.recipe import train_one_classifier
+    from lumbargrade.runtime import prepare_for_networks, usable_cores
+
+    prepare_for_networks()
+    score = train_one_classifier(
+        settings, data, out, landmarks=landmarks, device=device, workers=usable_cores()
+    )
+    _show({"as trained": score})
+
+
+def _show(scores: "dict[str, MetricParts]") -> None:
+    table = Table("", "score", "spinal", "foraminal", "subarticular", "any severe")
+    for name, parts in scores.items():
+        values = (
+            parts.score,
+            parts.spinal,
+            parts.foraminal,
+            parts.subarticular,
+            parts.any_severe_spinal,
+        )
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    stderr.print(table)

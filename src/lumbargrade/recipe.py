@@ -1,0 +1,299 @@
+"""A recipe as a graph of steps: prepare, split, detectors, points, crops, classifier, calibration.
+
+What must stay true: the points on which the classifier trains and is judged come from detectors
+that never saw those studies; the same call goes on where an earlier one was cut off and leaves the
+same bytes; a run's folder takes one recipe and one set of data.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from lumbargrade.calibration import apply_calibration, fit_calibration
+from lumbargrade.classifier.dataset import StudyCrops, cut_studies, stacked_labels
+from lumbargrade.classifier.infer import grade_studies, load_classifier
+from lumbargrade.classifier.train import train_classifier, training_crop_settings
+from lumbargrade.competition import write_submission
+from lumbargrade.config import ConfigError, CropSettings, DetectorSettings, Recipe
+from lumbargrade.detector.infer import find_landmarks, load_detector
+from lumbargrade.detector.train import train_detector
+from lumbargrade.folds import Split, split_studies
+from lumbargrade.labels import VIEWS, View
+from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
+from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, write_manifest
+from lumbargrade.out_of_fold import (
+    ANSWERS,
+    LANDMARKS,
+    POINTS,
+    Landmarks,
+    append_landmarks,
+    marked_landmarks,
+    read_landmarks,
+    repair_landmarks,
+    write_points_table,
+)
+from lumbargrade.prepared import (
+    PreparedStudies,
+    StudyFacts,
+    data_sha256,
+    prepared_cache,
+    survey,
+)
+from lumbargrade.run_folder import claim_data, claim_recipe, parts_of
+from lumbargrade.training.checkpoint import is_complete
+
+logger = logging.getLogger(__name__)
+
+PREPARED = "prepared"
+"""Folder inside the run for prepared studies, where the data are DICOM files."""
+
+CLASSIFIER_PATH = f"{MEMBERS}/classifier/fold0"
+
+LIBRARIES = ("lumbargrade", "torch", "timm", "segmentation-models-pytorch", "lightning", "numpy")
+"""Whose versions the manifest names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What a finished run came to."""
+
+    out: Path
+    split: Split
+    score: MetricParts
+    """Of the classifier's validation studies, before calibration."""
+    calibrated: MetricParts
+    """After it; fitted on the same studies."""
+
+
+def run_recipe(
+    recipe: Recipe, data: Path, out: Path, *, device: str = "auto", workers: int = 1
+) -> RunSummary:
+    """Train everything that a recipe asks for, or go on with it.
+
+    Args:
+        recipe: the settings.
+        data: a dataset of DICOM files with training tables, or the prepared studies of one.
+        out: the run's folder.
+        device: auto, cpu, cuda, cuda:N or mps.
+        workers: processes for preparing.
+
+    Raises:
+        ConfigError: the folder holds a run of another recipe or other data.
+        InvalidStudyError: too few studies, or none that can be read.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    claim_recipe(out, recipe)
+    cache = prepared_cache(data, out / PREPARED, workers=workers)
+    facts = survey(cache)
+    split = split_studies(
+        {study_id: item.labels for study_id, item in facts.items()}, recipe.split, recipe.seed
+    )
+    claim_data(out, split, data_sha256(list(facts.values())))
+    run = _Run(recipe=recipe, cache=cache, out=out, facts=facts, split=split, device=device)
+    for view in VIEWS:
+        run.train_detector(view)
+    landmarks = run.find_landmarks()
+    run.train_classifier(landmarks)
+    return run.judge(landmarks)
+
+
+def train_one_classifier(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    landmarks: Path | None = None,
+    device: str = "auto",
+    workers: int = 1,
+) -> MetricParts:
+    """Train the classifier of a recipe alone.
+
+    Args:
+        recipe: its split, crops and classifier are used.
+        data: as for :func:`run_recipe`.
+        out: the member's folder.
+        landmarks: ``landmarks.jsonl`` of a run on the same data and split; None for the marked
+            points, and then all studies but the validation ones train.
+        device: auto, cpu, cuda, cuda:N or mps.
+        workers: processes for preparing.
+
+    Returns:
+        The score on the validation studies.
+
+    Raises:
+        ConfigError: the landmarks are not those of this split.
+    """
+    cache = prepared_cache(data, out / PREPARED, workers=workers)
+    labels = {study_id: item.labels for study_id, item in survey(cache).items()}
+    split = split_studies(labels, recipe.split, recipe.seed)
+    if landmarks is None:
+        training_ids = tuple(labels.keys() - set(split.classifier_validation))
+        points = {study.study_id: marked_landmarks(study) for study in _opened(cache, labels)}
+    else:
+        training_ids = split.classifier
+        points = read_landmarks(landmarks)
+    absent = {*training_ids, *split.classifier_validation} - points.keys()
+    if absent:
+        raise ConfigError(
+            f"{landmarks} holds no points of {len(absent)} studies of the split, "
+            f"among them {min(absent)}: is it of a run on these data with this recipe?"
+        )
+    wide = training_crop_settings(recipe.crops, recipe.classifier)
+    validation = cut_studies(_opened(cache, split.classifier_validation), points, recipe.crops)
+    train_classifier(
+        recipe.classifier,
+        recipe.crops,
+        cut_studies(_opened(cache, training_ids), points, wide),
+        validation,
+        out,
+        recipe.seed,
+        device=device,
+    )
+    answers = grade_studies(load_classifier(out), validation)
+    return competition_metric(stacked_labels(validation), reweight_for_metric(answers))
+
+
+def _opened(cache: Path, study_ids: Iterable[str]) -> PreparedStudies:
+    return PreparedStudies(cache, tuple(study_ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """The steps of one run; each may be called again and does only what is left to do."""
+
+    recipe: Recipe
+    cache: Path
+    out: Path
+    facts: dict[str, StudyFacts]
+    split: Split
+    device: str
+
+    def train_detector(self, view: View) -> None:
+        """One view's detector, on the studies that have the view."""
+        folder = self.out / detector_path(view)
+        if is_complete(folder):
+            return
+        training = self._with_view(view, self.split.detector)
+        validation = self._with_view(view, self.split.detector_validation)
+        logger.info("%s: training on %d studies", detector_path(view), len(training))
+        train_detector(
+            view,
+            detector_settings(self.recipe, view),
+            training,
+            validation,
+            folder,
+            self.recipe.seed,
+            device=self.device,
+        )
+
+    def find_landmarks(self) -> dict[str, Landmarks]:
+        """Points of the studies that the detectors never saw; kept study by study."""
+        path = self.out / LANDMARKS
+        known = repair_landmarks(path)
+        studies = self._studies((*self.split.classifier, *self.split.classifier_validation))
+        left = [study_id for study_id in studies.study_ids if study_id not in known]
+        if left:
+            logger.info("finding the points of %d studies", len(left))
+            detectors = {
+                view: load_detector(self.out / detector_path(view), self.device) for view in VIEWS
+            }
+            for study in self._studies(left):
+                known[study.study_id] = find_landmarks(detectors, study.volumes)
+                append_landmarks(path, study.study_id, known[study.study_id])
+        write_points_table(self.out / POINTS, studies, known)
+        return known
+
+    def train_classifier(self, landmarks: dict[str, Landmarks]) -> None:
+        """Stage 2, on crops at the points found."""
+        folder = self.out / CLASSIFIER_PATH
+        if is_complete(folder):
+            return
+        settings, crops = self.recipe.classifier, self.recipe.crops
+        wide = training_crop_settings(crops, settings)
+        training = cut_studies(self._studies(self.split.classifier), landmarks, wide)
+        if self.recipe.grade_marked_points:
+            marked = (*self.split.detector, *self.split.detector_validation)
+            training += cut_at_marked_points(self._studies(marked), wide)
+        validation = cut_studies(self._studies(self.split.classifier_validation), landmarks, crops)
+        logger.info("%s: training on %d studies", CLASSIFIER_PATH, len(training))
+        train_classifier(
+            settings, crops, training, validation, folder, self.recipe.seed, device=self.device
+        )
+
+    def judge(self, landmarks: dict[str, Landmarks]) -> RunSummary:
+        """Answer for the validation studies, calibrate, describe the run."""
+        studies = cut_studies(
+            self._studies(self.split.classifier_validation), landmarks, self.recipe.crops
+        )
+        classifier = load_classifier(self.out / CLASSIFIER_PATH)
+        answers = grade_studies(classifier, studies)
+        labels = stacked_labels(studies)
+        calibration = fit_calibration(labels, answers)
+        calibration.to_yaml(self.out / CALIBRATION)
+        write_submission(
+            self.out / ANSWERS,
+            {
+                study.study_id: reweight_for_metric(rows)
+                for study, rows in zip(studies, answers, strict=True)
+            },
+        )
+        calibrated = apply_calibration(calibration, answers)
+        summary = RunSummary(
+            out=self.out,
+            split=self.split,
+            score=competition_metric(labels, reweight_for_metric(answers)),
+            calibrated=competition_metric(labels, reweight_for_metric(calibrated)),
+        )
+        self._describe(summary)
+        return summary
+
+    def _describe(self, summary: RunSummary) -> None:
+        members = [
+            MemberEntry(path=detector_path(view), stage="detector", view=view) for view in VIEWS
+        ]
+        write_manifest(
+            self.out,
+            name=self.recipe.name,
+            members=[*members, MemberEntry(path=CLASSIFIER_PATH, stage="classifier")],
+            facts={
+                "recipe": self.recipe.name,
+                "seed": self.recipe.seed,
+                "training_data": {
+                    "licence": self.recipe.data_licence,
+                    "sha256": data_sha256(list(self.facts.values())),
+                    "studies": {
+                        part: len(study_ids) for part, study_ids in parts_of(self.split).items()
+                    },
+                },
+                "out_of_fold": {"score": summary.score.score},
+                "versions": {library: version(library) for library in LIBRARIES},
+            },
+        )
+
+    def _studies(self, study_ids: Sequence[str]) -> PreparedStudies:
+        return PreparedStudies(self.cache, study_ids)
+
+    def _with_view(self, view: View, study_ids: Sequence[str]) -> PreparedStudies:
+        return self._studies([item for item in study_ids if view in self.facts[item].views])
+
+
+def cut_at_marked_points(studies: PreparedStudies, settings: CropSettings) -> list[StudyCrops]:
+    """Crops at the points of the training tables."""
+    marked = {study.study_id: marked_landmarks(study) for study in studies}
+    return cut_studies(studies, marked, settings)
+
+
+def detector_path(view: View) -> str:
+    """A detector's folder inside the run."""
+    return f"{MEMBERS}/detector_{view}/fold0"
+
+
+def detector_settings(recipe: Recipe, view: View) -> DetectorSettings:
+    """A recipe's settings for one view."""
+    return {
+        View.SAGITTAL_T2: recipe.sagittal_t2,
+        View.SAGITTAL_T1: recipe.sagittal_t1,
+        View.AXIAL_T2: recipe.axial_t2,
+    }[view]
