@@ -30,6 +30,8 @@ from lumbargrade.prepared import PreparedStudies, data_sha256, survey
 from lumbargrade.recipe import RunSummary, run_recipe, train_one_classifier
 from lumbargrade.training.checkpoint import WEIGHTS, load_weights
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+
 FIT = FitSettings(epochs=1, batch_size=2, learning_rate=1e-3)
 DETECTOR = DetectorSettings(
     encoder="test_resnet",
@@ -213,3 +215,8 @@ def test_studies_are_opened_in_order_of_their_ids(cache: Path) -> None:
     studies = PreparedStudies(cache, ["3", "10", "1"])
     assert [study.study_id for study in studies] == ["1", "10", "3"]
     assert studies[1:].study_ids == ("10", "3")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_bears_its_name(path: Path) -> None:
+    assert Recipe.from_yaml(path).name == path.stem

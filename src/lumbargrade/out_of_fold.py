@@ -22,6 +22,7 @@ from lumbargrade.records import Landmark, ViewVolume
 LANDMARKS = "landmarks.jsonl"
 POINTS = "points_out_of_fold.csv"
 ANSWERS = "out_of_fold.csv"
+"""Answers q of the classifier's validation studies, in submission format, before calibration."""
 
 Landmarks = tuple[Landmark, ...]
 """25, in target order."""
@@ -139,8 +140,8 @@ def _point_rows(study: CachedStudy, landmark: Landmark) -> Sequence[tuple[object
             study.study_id,
             reference.series_id,
             _instance_number(reference),
-            landmark.target.condition.title,
-            landmark.target.level.title,
+            landmark.target.condition.spelling,
+            landmark.target.level.spelling,
             float(column),
             float(row),
             float(landmark.score),

@@ -101,7 +101,7 @@ def fit(
     if checkpoint.is_complete(out):
         return _finish(model, out)
     fabric = _make_fabric(device)
-    with _deterministic():
+    with _deterministic(warn_only=fabric.device.type != "cpu"):
         run = _Run(model, task, settings, out, fabric=fabric, seed=seed)
         run.resume()
         while run.epoch < run.plan.epochs:
@@ -350,12 +350,12 @@ def _make_fabric(device: str) -> "Fabric":
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
-    """Deterministic algorithms where torch has them; where not (some on CUDA), it warns."""
+def _deterministic(*, warn_only: bool) -> Iterator[None]:
+    """Deterministic algorithms; those that some devices lack are an error, or a warning."""
     before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    warned_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=warn_only)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.use_deterministic_algorithms(before, warn_only=warned_before)
