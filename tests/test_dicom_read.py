@@ -23,7 +23,7 @@ from fake_studies import (
 )
 from lumbargrade.dicom import find_studies, read_study, sop_instances_sha256
 from lumbargrade.dicom.files import find, looks_like_dicom
-from lumbargrade.dicom.pixels import decode
+from lumbargrade.dicom.pixels import UndecodableError, decode
 from lumbargrade.dicom.write_mr import HeaderProfile, derived_uid, write_mr_series
 from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError, Series, Study
@@ -393,6 +393,15 @@ def test_two_undecodable_slices_of_12_refuse_the_series(sagittal: Path) -> None:
     text = refusal(sagittal)
     assert "2 of 12 slices cannot be decoded" in text
     assert str(sagittal / "3.dcm") in text  # the first of them in reading order
+
+
+def test_a_broken_rle_stream_is_an_error_not_the_end_of_the_process(tmp_path: Path) -> None:
+    (path,) = write_mr_series(tmp_path, series(), slices(count=1), profile=HeaderProfile.RSNA)
+    raw = path.read_bytes()
+    segments = raw.index(b"\xfe\xff\x00\xe0", raw.index(b"\xe0\x7f\x10\x00") + 20) + 8 + 64
+    path.write_bytes(raw[:segments] + b"\x81" * (len(raw) - segments - 8) + raw[-8:])
+    with pytest.raises(UndecodableError, match="pixels cannot be decoded"):
+        decode(path, (None,))
 
 
 def test_the_next_best_series_takes_the_place_of_an_undecodable_one(sagittal: Path) -> None:

@@ -15,13 +15,29 @@ import pydicom
 from jaxtyping import Float64, Int64
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
-from pydicom.uid import RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from lumbargrade.arrays import Pixels
 from lumbargrade.dicom.quiet import UNREADABLE, quiet_pydicom
 
-_PREFERRED_PLUGIN = {RLELossless: "pylibjpeg"}
-"""pydicom's own RLE decoder is three times slower."""
+_PLUGIN = {
+    RLELossless: "pylibjpeg",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+}
+"""pydicom's own RLE decoder is slow, and gdcm ends the process on some broken JPEG 2000 streams."""
+
+
+_RUST_PANIC = "PanicException"
+"""What the RLE decoder raises on some broken streams: no Exception, and it cannot be imported."""
 
 
 class UndecodableError(ValueError):
@@ -55,7 +71,9 @@ def decode(path: Path, frame_numbers: tuple[int | None, ...]) -> list[DecodedSli
             return [_decode_frame(dataset, number) for number in frame_numbers]
     except UndecodableError as error:
         raise UndecodableError(f"{path}: {error}") from None
-    except UNREADABLE as error:
+    except BaseException as error:
+        if not isinstance(error, UNREADABLE) and type(error).__name__ != _RUST_PANIC:
+            raise
         raise UndecodableError(
             f"{path}: pixels cannot be decoded ({type(error).__name__})"
         ) from None
@@ -83,12 +101,12 @@ def _stored_values(dataset: Dataset, index: int) -> Int64[np.ndarray, "row colum
     syntax = dataset.file_meta.get("TransferSyntaxUID") or _native_syntax(dataset)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if "PixelData" not in dataset:
-        raise UndecodableError("no PixelData")
+        raise UndecodableError("PixelData is missing or cut off")
     array, _ = get_decoder(syntax).as_array(
         dataset,
         index=index if frames > 1 else None,
         raw=True,
-        decoding_plugin=_PREFERRED_PLUGIN.get(syntax, ""),
+        decoding_plugin=_PLUGIN.get(syntax, ""),
         correct_unused_bits=False,  # it takes no account of HighBit
     )
     if array.shape != (dataset.Rows, dataset.Columns):
