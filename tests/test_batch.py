@@ -1,17 +1,31 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fake_dataset import break_study, write_dataset
-from fake_records import FakePredictor
+from fake_records import MODELS_HASH, FakePredictor
 from fake_studies import write_study
-from lumbargrade.batch import Outcome, find_all_studies, grade_batch, predict_batch
+from lumbargrade.batch import Outcome, StudyResult, find_all_studies, grade_batch, predict_batch
 from lumbargrade.competition import read_points, read_submission
+from lumbargrade.dicom import StudyFiles
+
+
+@pytest.fixture(autouse=True)
+def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lumbargrade.batch.render_report", lambda item: item.grades.study_id)
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("dataset"), "101", "102")
+
+
+def predict(
+    predictor: FakePredictor, studies: Sequence[StudyFiles], out: Path, *, force: bool = False
+) -> list[StudyResult]:
+    models_hash = predictor.models_hash
+    return predict_batch(lambda: predictor, studies, out, models_hash=models_hash, force=force)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -20,7 +34,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_batch_writes_three_files_per_study_and_two_tables(dataset: Path, tmp_path: Path) -> None:
-    results = predict_batch(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
+    results = predict(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
     assert [item.outcome for item in results] == [Outcome.DONE, Outcome.DONE]
     assert sorted(_contents(tmp_path / "out")) == [
         *(f"101/{name}" for name in ("grades.csv", "grades.json", "report.html")),
@@ -35,41 +49,56 @@ def test_a_batch_writes_three_files_per_study_and_two_tables(dataset: Path, tmp_
 
 def test_a_second_run_skips_and_leaves_equal_bytes(dataset: Path, tmp_path: Path) -> None:
     predictor, studies = FakePredictor(), find_all_studies([dataset])
-    predict_batch(predictor, studies, tmp_path)
+    predict(predictor, studies, tmp_path)
     first = _contents(tmp_path)
     (tmp_path / "predictions.csv").unlink()
-    results = predict_batch(predictor, studies, tmp_path)
+    results = predict(predictor, studies, tmp_path)
     assert [item.outcome for item in results] == [Outcome.SKIPPED, Outcome.SKIPPED]
     assert predictor.runs == 2
     assert _contents(tmp_path) == first
 
 
+def test_models_are_loaded_once_and_only_when_a_study_needs_them(
+    dataset: Path, tmp_path: Path
+) -> None:
+    loads = []
+
+    def load() -> FakePredictor:
+        loads.append("loaded")
+        return FakePredictor()
+
+    studies = find_all_studies([dataset])
+    for _ in range(2):
+        predict_batch(load, studies, tmp_path, models_hash=MODELS_HASH)
+    assert len(loads) == 1
+
+
 def test_force_predicts_again(dataset: Path, tmp_path: Path) -> None:
     predictor, studies = FakePredictor(), find_all_studies([dataset])
-    predict_batch(predictor, studies, tmp_path)
-    results = predict_batch(predictor, studies, tmp_path, force=True)
+    predict(predictor, studies, tmp_path)
+    results = predict(predictor, studies, tmp_path, force=True)
     assert [item.outcome for item in results] == [Outcome.DONE, Outcome.DONE]
     assert predictor.runs == 4
 
 
 def test_other_models_predict_again(dataset: Path, tmp_path: Path) -> None:
     studies = find_all_studies([dataset])
-    predict_batch(FakePredictor(), studies, tmp_path)
-    results = predict_batch(FakePredictor(models_hash="other"), studies, tmp_path)
+    predict(FakePredictor(), studies, tmp_path)
+    results = predict(FakePredictor(models_hash="other"), studies, tmp_path)
     assert [item.outcome for item in results] == [Outcome.DONE, Outcome.DONE]
 
 
 def test_two_folders_get_equal_bytes_whatever_the_order(dataset: Path, tmp_path: Path) -> None:
     studies = find_all_studies([dataset])
-    predict_batch(FakePredictor(), studies, tmp_path / "a")
-    predict_batch(FakePredictor(), studies[::-1], tmp_path / "elsewhere" / "b")
+    predict(FakePredictor(), studies, tmp_path / "a")
+    predict(FakePredictor(), studies[::-1], tmp_path / "elsewhere" / "b")
     assert _contents(tmp_path / "a") == _contents(tmp_path / "elsewhere" / "b")
 
 
 def test_a_bad_study_leaves_nothing_and_stops_no_other(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "in", "101", "102", "103")
     break_study(dataset, "102")
-    results = predict_batch(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
+    results = predict(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
     outcomes = {item.study_id: item.outcome for item in results}
     assert outcomes == {"101": Outcome.DONE, "102": Outcome.FAILED, "103": Outcome.DONE}
     assert "102" in results[1].error
@@ -84,7 +113,7 @@ def test_a_bad_study_leaves_nothing_and_stops_no_other(tmp_path: Path) -> None:
 def test_where_every_study_fails_no_folder_is_made(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "in", "101")
     break_study(dataset, "101")
-    predict_batch(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
+    predict(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -96,14 +125,14 @@ def test_paths_that_overlap_give_a_study_once(dataset: Path) -> None:
 
 def test_one_id_in_two_datasets_fails_the_second(dataset: Path, tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "other", "101")
-    results = predict_batch(FakePredictor(), find_all_studies([dataset, other]), tmp_path / "out")
+    results = predict(FakePredictor(), find_all_studies([dataset, other]), tmp_path / "out")
     assert [item.outcome for item in results] == [Outcome.DONE, Outcome.DONE, Outcome.FAILED]
     assert "two places" in results[2].error
 
 
 def test_outside_the_rsna_layout_uids_name_study_and_series(tmp_path: Path) -> None:
     write_study(tmp_path / "in")
-    (result,) = predict_batch(FakePredictor(), find_all_studies([tmp_path / "in"]), tmp_path / "o")
+    (result,) = predict(FakePredictor(), find_all_studies([tmp_path / "in"]), tmp_path / "o")
     assert result.study_id.startswith("2.25.")
     points = read_points(tmp_path / "o" / "points.csv")
     assert points
@@ -113,7 +142,7 @@ def test_outside_the_rsna_layout_uids_name_study_and_series(tmp_path: Path) -> N
 def test_grading_alone_writes_nothing(dataset: Path, tmp_path: Path) -> None:
     seen = []
     results = grade_batch(
-        FakePredictor(), find_all_studies([dataset]), on_result=lambda item: seen.append(item)
+        FakePredictor, find_all_studies([dataset]), on_result=lambda item: seen.append(item)
     )
     assert seen == results
     assert not list(tmp_path.iterdir())

@@ -1,14 +1,14 @@
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from fake_dataset import break_study, write_dataset
-from fake_records import FakePredictor
+from fake_records import MODELS_HASH, FakePredictor
 from lumbargrade.cli import app
 from lumbargrade.competition import read_submission
 from lumbargrade.config import ConfigError
@@ -30,6 +30,9 @@ def fake_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("lumbargrade.pipeline")
     module.Pipeline = FakePipeline
     monkeypatch.setitem(sys.modules, "lumbargrade.pipeline", module)
+    monkeypatch.setattr("lumbargrade.batch.render_report", lambda _: "")
+    models = SimpleNamespace(hash=MODELS_HASH)
+    monkeypatch.setattr("lumbargrade.models.open_models", lambda path=None: models)
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,9 @@ def test_files_become_grades_with_any_weights(untrained: Path, tmp_path: Path) -
 
 
 def predict_into(pipeline: Pipeline, paths: Path, out: Path) -> dict[str, bytes]:
-    predict_batch(pipeline, find_all_studies([paths]), out)
+    predict_batch(
+        lambda: pipeline, find_all_studies([paths]), out, models_hash=pipeline.models_hash
+    )
     files = sorted(path for path in out.rglob("*") if path.is_file())
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 

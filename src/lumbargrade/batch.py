@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -22,12 +23,12 @@ from lumbargrade.report.html import render_report
 class Predictor(Protocol):
     """What turns a study into a prediction; a pipeline, or a stand-in for one."""
 
-    @property
-    def models_hash(self) -> str:
-        """Names the models: equal hashes give equal answers."""
-
     def run(self, study: Study) -> Prediction:
         """Predict one study."""
+
+
+LoadPredictor = Callable[[], Predictor]
+"""Loads the models when the first study needs them: networks take seconds to import and load."""
 
 
 class Outcome(StrEnum):
@@ -83,32 +84,40 @@ def _resolved(study: StudyFiles) -> frozenset[Path]:
 
 
 def predict_batch(
-    predictor: Predictor,
+    load: LoadPredictor,
     studies: Sequence[StudyFiles],
     out: Path,
     *,
+    models_hash: str,
     force: bool = False,
     on_result: OnResult | None = None,
 ) -> list[StudyResult]:
     """Predict studies one after the other and write their files.
 
     Args:
-        predictor: the pipeline.
+        load: gives the pipeline; not called where every study is finished.
         studies: what to predict.
         out: gets a folder per study, and the tables over all.
+        models_hash: of the models that ``load`` gives.
         force: predict finished studies again.
         on_result: called after each study.
 
     Returns:
         One result per study, in order.
     """
-    results: list[StudyResult] = []
-    for files in studies:
-        taken = {item.study_id for item in results}
-        result = _attempt(files, taken, lambda item: _predict_one(predictor, item, out, force))
-        results.append(result)
-        if on_result is not None:
-            on_result(result)
+    predictor = cache(load)
+
+    def predict_one(files: StudyFiles) -> StudyResult:
+        study_folder(out, files.study_id)  # an id that cannot name a folder fails before any work
+        study = _read(files)
+        finished = None if force else _finished(out, study, models_hash)
+        if finished is not None:
+            return StudyResult(study_id=study.study_id, outcome=Outcome.SKIPPED, grades=finished)
+        prediction = predictor().run(study)
+        write_prediction(out, prediction, render_report(prediction))
+        return _done(prediction)
+
+    results = _each(studies, predict_one, on_result)
     grades = [result.grades for result in results if result.grades is not None]
     if grades:
         write_summary(out, grades)
@@ -116,13 +125,21 @@ def predict_batch(
 
 
 def grade_batch(
-    predictor: Predictor, studies: Sequence[StudyFiles], *, on_result: OnResult | None = None
+    load: LoadPredictor, studies: Sequence[StudyFiles], *, on_result: OnResult | None = None
 ) -> list[StudyResult]:
     """Like :func:`predict_batch`, without any file."""
+    predictor = cache(load)
+    return _each(studies, lambda files: _done(predictor().run(_read(files))), on_result)
+
+
+def _each(
+    studies: Sequence[StudyFiles],
+    work: Callable[[StudyFiles], StudyResult],
+    on_result: OnResult | None,
+) -> list[StudyResult]:
     results: list[StudyResult] = []
     for files in studies:
-        taken = {item.study_id for item in results}
-        result = _attempt(files, taken, lambda item: _grade_one(predictor, item))
+        result = _attempt(files, {item.study_id for item in results}, work)
         results.append(result)
         if on_result is not None:
             on_result(result)
@@ -145,25 +162,13 @@ def _attempt(
         )
 
 
-def _predict_one(predictor: Predictor, files: StudyFiles, out: Path, force: bool) -> StudyResult:
-    study_folder(out, files.study_id)  # an id that cannot name a folder fails before any work
-    study = _read(files)
-    if not force:
-        finished = finished_grades(
-            out,
-            study,
-            models_hash=predictor.models_hash,
-            sop_instances_sha256=sop_instances_sha256(study),
-        )
-        if finished is not None:
-            return StudyResult(study_id=study.study_id, outcome=Outcome.SKIPPED, grades=finished)
-    prediction = predictor.run(study)
-    write_prediction(out, prediction, render_report(prediction))
-    return StudyResult(study_id=study.study_id, outcome=Outcome.DONE, grades=prediction.grades)
+def _finished(out: Path, study: Study, models_hash: str) -> Grades | None:
+    instances = sop_instances_sha256(study)
+    return finished_grades(out, study, models_hash=models_hash, sop_instances_sha256=instances)
 
 
-def _grade_one(predictor: Predictor, files: StudyFiles) -> StudyResult:
-    grades = predictor.run(_read(files)).grades
+def _done(prediction: Prediction) -> StudyResult:
+    grades = prediction.grades
     return StudyResult(study_id=grades.study_id, outcome=Outcome.DONE, grades=grades)
 
 

@@ -21,11 +21,13 @@ def demo(
 ) -> None:
     """Make one synthetic study, grade it with the bundled models, and write its report."""
     from lumbargrade.batch import find_all_studies, predict_batch
+    from lumbargrade.cli.predict import load_pipeline
     from lumbargrade.cli.tables import grades_table
     from lumbargrade.competition import read_labels
+    from lumbargrade.models import open_models
     from lumbargrade.outputs import REPORT_HTML, study_folder
-    from lumbargrade.pipeline import Pipeline
 
+    models_hash = open_models().hash
     dataset = out / "study"
     if not dataset.is_dir():
         with progress_bar("Making a synthetic study", 1) as advance:
@@ -33,7 +35,11 @@ def demo(
             advance()
     with progress_bar("Predicting", 1) as advance:
         (result,) = predict_batch(
-            Pipeline.load(), find_all_studies([dataset]), out, on_result=lambda _: advance()
+            load_pipeline,
+            find_all_studies([dataset]),
+            out,
+            models_hash=models_hash,
+            on_result=lambda _: advance(),
         )
     if result.grades is None:
         raise RuntimeError(result.error)

@@ -1,6 +1,7 @@
 """``lumbargrade predict`` and ``submit``: studies → grades, reports and tables."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from lumbargrade.cli.app import (
 
 if TYPE_CHECKING:
     from lumbargrade.batch import StudyResult
+    from lumbargrade.pipeline import Pipeline
 
 SHOWN_STUDIES = 3
 """Up to so many studies, the grades are shown as tables."""
@@ -40,13 +42,20 @@ def predict(
 ) -> None:
     """Grade every study below PATH...: grades.json, grades.csv and report.html for each."""
     from lumbargrade.batch import find_all_studies, predict_batch
-    from lumbargrade.pipeline import Pipeline
+    from lumbargrade.models import open_models
 
+    models_hash = open_models(models).hash
     studies = find_all_studies(paths)
     _require_studies(len(studies), paths)
-    pipeline = Pipeline.load(models, device)
     with progress_bar("Predicting", len(studies)) as advance:
-        results = predict_batch(pipeline, studies, out, force=force, on_result=_reporter(advance))
+        results = predict_batch(
+            partial(load_pipeline, models, device),
+            studies,
+            out,
+            models_hash=models_hash,
+            force=force,
+            on_result=_reporter(advance),
+        )
     _show(results, out)
     _exit_by(results)
 
@@ -66,21 +75,29 @@ def submit(
     """Write submission.csv for a dataset in the competition's layout."""
     from lumbargrade.batch import find_all_studies, grade_batch
     from lumbargrade.competition import image_folder, write_grades
-    from lumbargrade.pipeline import Pipeline
+    from lumbargrade.models import open_models
 
+    open_models(models)
     test_images = image_folder(dataset, "test")
     images = test_images if test_images.is_dir() else image_folder(dataset, "train")
     if not images.is_dir():
         raise typer.BadParameter(f"{dataset} holds neither test_images/ nor train_images/")
     studies = find_all_studies([images])
     _require_studies(len(studies), [images])
-    pipeline = Pipeline.load(models, device)
+    load = partial(load_pipeline, models, device)
     with progress_bar("Predicting", len(studies)) as advance:
-        results = grade_batch(pipeline, studies, on_result=_reporter(advance))
+        results = grade_batch(load, studies, on_result=_reporter(advance))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_grades(out, [result.grades for result in results if result.grades is not None])
     typer.echo(out)
     _exit_by(results)
+
+
+def load_pipeline(models: Path | None = None, device: str = "auto") -> "Pipeline":
+    """Import and load the pipeline, which takes seconds."""
+    from lumbargrade.pipeline import Pipeline
+
+    return Pipeline.load(models, device)
 
 
 def _require_studies(count: int, paths: Sequence[Path]) -> None:

@@ -28,42 +28,45 @@ def grades_table(grades: Grades, truth: Labels | None = None) -> Table:
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
     )
     table.add_column("level")
     for condition in DISPLAY_CONDITIONS:
         table.add_column(_heading(condition))
     for level in LEVELS:
         targets = [Target(condition=condition, level=level) for condition in DISPLAY_CONDITIONS]
-        table.add_row(level.title, *(_cell(grades, truth, target) for target in targets))
+        table.add_row(level.spelling, *(_cell(grades, truth, target) for target in targets))
     return table
 
 
 def _heading(condition: Condition) -> str:
     name = _NAME[condition.family]
-    return name if condition.side is None else f"{condition.side} {name}"
+    return name if condition.side is None else f"{condition.side}\n{name}"
 
 
 def _cell(grades: Grades, truth: Labels | None, target: Target) -> Text:
     row = grades.probabilities[target.index]
     grade = GRADES[int(np.argmax(row))]
-    text = Text(f"{grade.title} {row.max():.2f}", style=_STYLE[grade])
+    text = Text(f"{grade.spelling}\n{row.max():.2f}", style=_STYLE[grade])
     if grades.flags[target.index]:
         text.append(f" {FLAG_MARK}", style="cyan")
-    if truth is not None:
-        label = int(truth[target.index])
-        known = "unlabelled" if label == MISSING_GRADE else GRADES[label].title
-        text.append(f"\n  truth: {known}", style="green" if known == grade.title else "dim")
+    if truth is not None and truth[target.index] != MISSING_GRADE:
+        known = GRADES[int(truth[target.index])]
+        mark = "✓" if known is grade else f"✗ {known.spelling}"
+        text.append(f"\n{mark}", style="green" if known is grade else "red")
     return text
 
 
 def _caption(grades: Grades, truth: Labels | None) -> Text:
-    lines = []
+    lines = ["likeliest grade and its probability; research use only, not a medical device"]
     if any(grades.flags):
         lines.append(f"{FLAG_MARK} flagged, the report says why")
     if truth is not None:
         agreed, labelled = agreement(grades, truth)
-        lines.append(f"{agreed} of {labelled} labelled grades agree with the truth")
-    lines.append("research use only, not a medical device")
+        lines.append(
+            f"✓ as in the truth, ✗ the truth differs: {agreed} of {labelled} labelled grades agree"
+        )
     return Text("\n".join(lines))
 
 
