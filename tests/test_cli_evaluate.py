@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     p = rng.dirichlet((4.0, 1.0, 0.7), size=(40, 25))
     labels = (rng.random((40, 25, 1)) > p.cumsum(axis=-1)[..., :2]).sum(axis=-1)
-    words = [[GRADES[grade].title for grade in row] for row in labels]
+    words = [[GRADES[grade].spelling for grade in row] for row in labels]
     ids = [str(100 + index) for index in range(40)]
     rows = [[study_id, *row] for study_id, row in zip(ids, words, strict=True)]
     write_table(tmp_path / "train.csv", LABEL_COLUMNS, rows)

@@ -284,7 +284,7 @@ def test_duplicates_are_left_out_with_a_warning(sagittal: Path) -> None:
     assert len(only_series(study).slices) == 12
     assert any("1 left out, copies of the same SOP instance" in line for line in study.warnings)
     assert any("1 left out, at the place of another slice" in line for line in study.warnings)
-    assert any(str(sagittal / "again.dcm") in line for line in study.warnings)
+    assert any(line.endswith("study/again.dcm") for line in study.warnings)
 
 
 def test_one_uid_at_two_places_is_refused(sagittal: Path) -> None:
@@ -384,7 +384,7 @@ def test_one_undecodable_slice_of_12_is_left_out_with_a_warning(sagittal: Path) 
     truncate(sagittal / "2.dcm")
     study = read_study(sagittal)
     assert len(only_series(study).slices) == 11
-    assert any(str(sagittal / "2.dcm") in line for line in study.warnings)
+    assert any("slice left out: study/2.dcm" in line for line in study.warnings)
 
 
 def test_two_undecodable_slices_of_12_refuse_the_series(sagittal: Path) -> None:
@@ -540,8 +540,11 @@ def test_random_damage_is_refused_or_survived_never_a_crash(tmp_path: Path) -> N
             assert study.series
 
 
-def test_rereading_gives_the_same_study(tmp_path: Path) -> None:
-    write_study(tmp_path)
-    first, second = read_study(tmp_path), read_study(tmp_path)
+def test_a_study_reads_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    write_study(tmp_path / "here")
+    (tmp_path / "here" / "t2_tse_sag" / "6.dcm").unlink()
+    shutil.copytree(tmp_path / "here", tmp_path / "there" / "deeper")
+    first, second = read_study(tmp_path / "here"), read_study(tmp_path / "there")
     assert first.reports == second.reports
+    assert first.warnings == second.warnings != ()
     assert [s.series_uid for s in first.series] == [s.series_uid for s in second.series]

@@ -55,12 +55,12 @@ def test_row_ids_join_study_condition_and_level() -> None:
 def test_conditions_are_spelled_as_in_the_coordinate_table(
     condition: Condition, title: str
 ) -> None:
-    assert condition.title == title
+    assert condition.spelling == title
 
 
 def test_levels_and_grades_are_spelled_as_in_the_tables() -> None:
-    assert [level.title for level in LEVELS] == ["L1/L2", "L2/L3", "L3/L4", "L4/L5", "L5/S1"]
-    assert [grade.title for grade in GRADES] == ["Normal/Mild", "Moderate", "Severe"]
+    assert [level.spelling for level in LEVELS] == ["L1/L2", "L2/L3", "L3/L4", "L4/L5", "L5/S1"]
+    assert [grade.spelling for grade in GRADES] == ["Normal/Mild", "Moderate", "Severe"]
     assert GRADES == (Grade.NORMAL_MILD, Grade.MODERATE, Grade.SEVERE)
 
 

@@ -45,7 +45,7 @@ class Condition(StrEnum):
     RIGHT_SUBARTICULAR_STENOSIS = "right_subarticular_stenosis"
 
     @property
-    def title(self) -> str:
+    def spelling(self) -> str:
         """The competition's spelling in ``train_label_coordinates.csv``."""
         return self.value.replace("_", " ").title()
 
@@ -75,7 +75,7 @@ class Level(StrEnum):
     L5_S1 = "l5_s1"
 
     @property
-    def title(self) -> str:
+    def spelling(self) -> str:
         """The competition's spelling in ``train_label_coordinates.csv``, e.g. ``L4/L5``."""
         return self.value.upper().replace("_", "/")
 
@@ -88,7 +88,7 @@ class Grade(StrEnum):
     SEVERE = "severe"
 
     @property
-    def title(self) -> str:
+    def spelling(self) -> str:
         """The competition's spelling in ``train.csv``, e.g. ``Normal/Mild``."""
         return self.value.replace("_", "/").title()
 

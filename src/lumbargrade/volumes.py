@@ -117,22 +117,35 @@ def _centre(affine: Affine, pixels: np.ndarray) -> Float64[np.ndarray, "3"]:
     return centre
 
 
-def scale_to_bytes(series: Series) -> list[UInt8[np.ndarray, "row column"]]:
+def scale_to_bytes(series: Series) -> list[UInt8[np.ndarray, "_ _"]]:
     """Scale a series to 0..255 between two percentiles of its non-zero pixels.
 
     Raises:
         InvalidStudyError: the percentiles coincide; names the series.
     """
-    non_zero = np.concatenate([item.pixels[item.pixels != 0] for item in series.slices])
+    return scale_pixels_to_bytes(
+        [item.pixels for item in series.slices], name=f"series {series.series_uid}"
+    )
+
+
+def scale_pixels_to_bytes(
+    slices: Sequence[np.ndarray], *, name: str
+) -> list[UInt8[np.ndarray, "_ _"]]:
+    """Scale slices together to 0..255 between two percentiles of their non-zero pixels.
+
+    Raises:
+        InvalidStudyError: the percentiles coincide; names what was given.
+    """
+    non_zero = np.concatenate([pixels[pixels != 0] for pixels in slices])
     low, high = (
         np.percentile(non_zero, [LOW_PERCENTILE, HIGH_PERCENTILE]) if non_zero.size else (0.0, 0.0)
     )
     if not high > low:
         raise InvalidStudyError(
-            f"series {series.series_uid}: no brightness to see, its {LOW_PERCENTILE:g}th and "
+            f"{name}: no brightness to see, its {LOW_PERCENTILE:g}th and "
             f"{HIGH_PERCENTILE:g}th percentiles over non-zero pixels are both {low:g}"
         )
-    return [_to_bytes(item.pixels, float(low), float(high)) for item in series.slices]
+    return [_to_bytes(pixels, float(low), float(high)) for pixels in slices]
 
 
 def _to_bytes(pixels: np.ndarray, low: float, high: float) -> UInt8[np.ndarray, "row column"]:

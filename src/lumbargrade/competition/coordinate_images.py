@@ -69,7 +69,7 @@ def read_coordinate_images(folder: Path) -> tuple[CoordinateImage, ...]:
 def _set_level(image: Float64[np.ndarray, "5 2"], row: TableRow) -> None:
     index = LEVELS.index(row.choice("level", LEVEL_OF_TITLE))
     if np.isfinite(image[index]).any():
-        raise row.error(f"{row.text('filename')} has {LEVELS[index].title} twice")
+        raise row.error(f"{row.text('filename')} has {LEVELS[index].spelling} twice")
     image[index] = [row.number("relative_x") * GRID_PX, row.number("relative_y") * GRID_PX]
 
 

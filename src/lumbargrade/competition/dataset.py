@@ -47,9 +47,9 @@ VIEW_OF_DESCRIPTION = {
 }
 """The competition's words for the three views."""
 
-GRADE_OF_TITLE = {"": MISSING_GRADE} | {grade.title: index for index, grade in enumerate(GRADES)}
-CONDITION_OF_TITLE = {condition.title: condition for condition in CONDITIONS}
-LEVEL_OF_TITLE = {level.title: level for level in LEVELS}
+GRADE_OF_TITLE = {"": MISSING_GRADE} | {grade.spelling: index for index, grade in enumerate(GRADES)}
+CONDITION_OF_TITLE = {condition.spelling: condition for condition in CONDITIONS}
+LEVEL_OF_TITLE = {level.spelling: level for level in LEVELS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

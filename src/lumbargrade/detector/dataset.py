@@ -6,6 +6,7 @@ the order or the company; a run's labels are those of the whole view.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -103,7 +104,7 @@ def training_runs(
     if rng.random() < settings.augment.mirror_probability:
         arrays = mirror_left_right(arrays)
     single = rng.random() < settings.one_slice_probability and arrays.view is View.SAGITTAL_T2
-    shown = _Shown(arrays, settings)
+    shown = see_points(arrays, settings)
     if single and shown.known.any():
         middle = shown.weights[:, shown.known].mean(axis=1)
         choices = np.flatnonzero(middle >= 0.8 * middle.max())
@@ -113,21 +114,25 @@ def training_runs(
     return [_run(arrays, shown, draw_run(shown, settings.train_slices, rng), settings, rng)]
 
 
-class _Shown:
-    """The points of a study as its slices see them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPoints:
+    """The points of a view's channels as its slices see them."""
 
-    def __init__(self, arrays: ViewArrays, settings: DetectorSettings) -> None:
-        self.channels: Channels = channels_of(arrays.view, share_maps=settings.share_maps)
-        points = arrays.landmarks_lps_mm[list(self.channels.landmarks)]
-        self.local: Float64[np.ndarray, "slice channel 3"] = project(arrays.affines, points)
-        self.weights: Float64[np.ndarray, "slice channel"]
-        self.known: Bool[np.ndarray, "channel"]
-        self.weights, self.known = slice_weights(
-            self.local, arrays.pixels.shape[1], settings.slice_decay
-        )
+    channels: Channels
+    local: Float64[np.ndarray, "slice channel 3"]
+    weights: Float64[np.ndarray, "slice channel"]
+    known: Bool[np.ndarray, "channel"]
 
 
-def draw_run(shown: _Shown, length: int, rng: np.random.Generator) -> Int[np.ndarray, "run"]:
+def see_points(arrays: ViewArrays, settings: DetectorSettings) -> SeenPoints:
+    """Project a study's points into all slices of its view."""
+    channels = channels_of(arrays.view, share_maps=settings.share_maps)
+    local = project(arrays.affines, arrays.landmarks_lps_mm[list(channels.landmarks)])
+    weights, known = slice_weights(local, arrays.pixels.shape[1], settings.slice_decay)
+    return SeenPoints(channels=channels, local=local, weights=weights, known=known)
+
+
+def draw_run(shown: SeenPoints, length: int, rng: np.random.Generator) -> Int[np.ndarray, "run"]:
     """Neighbouring slices, in order, that hold the slice of some labelled point."""
     count = len(shown.weights)
     if count <= length:
@@ -144,13 +149,13 @@ def draw_run(shown: _Shown, length: int, rng: np.random.Generator) -> Int[np.nda
 def whole_view(arrays: ViewArrays, settings: DetectorSettings) -> DetectorBatch:
     """All slices of a study with their labels, as they are."""
     calm = settings.model_copy(update={"augment": _NO_AUGMENTATION})
-    shown = _Shown(arrays, settings)
+    shown = see_points(arrays, settings)
     return _run(arrays, shown, np.arange(len(arrays.pixels)), calm, np.random.default_rng(0))
 
 
 def _run(
     arrays: ViewArrays,
-    shown: _Shown,
+    shown: SeenPoints,
     run: Int[np.ndarray, "run"],
     settings: DetectorSettings,
     rng: np.random.Generator,

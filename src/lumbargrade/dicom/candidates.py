@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lumbargrade.arrays import Affine, Points
-from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.dicom.slice_header import SliceHeader, short_name
 from lumbargrade.geometry import Plane, spacing_of
 from lumbargrade.labels import View
 
@@ -101,4 +101,4 @@ class Problems:
     def left_out(self, headers: Sequence[SliceHeader], why: str) -> None:
         """Note that slices were left out; nothing where there are none."""
         if headers:
-            self.lines.append(f"{len(headers)} left out, {why}: {headers[0].path}")
+            self.lines.append(f"{len(headers)} left out, {why}: {short_name(headers[0].path)}")

@@ -10,7 +10,12 @@ from lumbargrade.dicom.candidates import Candidate
 from lumbargrade.dicom.files import StudyFiles, is_directory_file, series_id_of
 from lumbargrade.dicom.screening import candidates_of
 from lumbargrade.dicom.selection import Choice, choose
-from lumbargrade.dicom.slice_header import SliceHeader, UnreadableFileError, read_headers
+from lumbargrade.dicom.slice_header import (
+    SliceHeader,
+    UnreadableFileError,
+    read_headers,
+    short_name,
+)
 from lumbargrade.dicom.views import tilts_deg, with_view
 from lumbargrade.labels import VIEWS
 from lumbargrade.records import SeriesReport
@@ -68,8 +73,8 @@ def _headers(files: StudyFiles) -> tuple[list[SliceHeader], list[str]]:
     for path in files.paths:
         try:
             found = read_headers(path)
-        except UnreadableFileError as error:
-            warnings.append(str(error))
+        except UnreadableFileError:
+            warnings.append(f"{short_name(path)}: broken DICOM header")
             continue
         if not is_directory_file(found):
             headers.extend(found)

@@ -41,7 +41,7 @@ _RUST_PANIC = "PanicException"
 
 
 class UndecodableError(ValueError):
-    """The pixels of a file cannot be decoded."""
+    """Pixels cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +63,18 @@ def decode(path: Path, frame_numbers: tuple[int | None, ...]) -> list[DecodedSli
         One decoded slice per frame, after the modality LUT (which MONOCHROME1 inverts).
 
     Raises:
-        UndecodableError: truncated or broken pixels, or a missing decoder; names the file.
+        UndecodableError: truncated or broken pixels, or a missing decoder.
     """
     try:
         with quiet_pydicom():
             dataset = pydicom.dcmread(path, force=True)
             return [_decode_frame(dataset, number) for number in frame_numbers]
-    except UndecodableError as error:
-        raise UndecodableError(f"{path}: {error}") from None
+    except UndecodableError:
+        raise
     except BaseException as error:
         if not isinstance(error, UNREADABLE) and type(error).__name__ != _RUST_PANIC:
             raise
-        raise UndecodableError(
-            f"{path}: pixels cannot be decoded ({type(error).__name__})"
-        ) from None
+        raise UndecodableError(f"pixels cannot be decoded ({type(error).__name__})") from None
 
 
 def _decode_frame(dataset: Dataset, frame_number: int | None) -> DecodedSlice:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lumbargrade.arrays import Affine, Points
 from lumbargrade.dicom.candidates import Candidate, Problems, SeriesRefusedError, Stack
-from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.dicom.slice_header import SliceHeader, short_name
 from lumbargrade.geometry import group_into_stacks, normal_of, series_plane, slice_affine
 
 SAME_PLACE_MM = 0.1
@@ -91,7 +91,7 @@ def _note_oddities(stacks: tuple[Stack, ...], problems: Problems) -> None:
         for index in np.flatnonzero(steps > GAP_SHARE * stack.spacing_mm):
             problems.lines.append(
                 f"gap of {steps[index]:.1f} mm in stack {number}, whose slices are "
-                f"{stack.spacing_mm:.1f} mm apart, after {stack.headers[index].path}"
+                f"{stack.spacing_mm:.1f} mm apart, after {short_name(stack.headers[index].path)}"
             )
     sizes = {(header.rows, header.columns) for stack in stacks for header in stack.headers}
     if len(sizes) > 1:

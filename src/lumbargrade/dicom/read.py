@@ -15,7 +15,7 @@ from lumbargrade.dicom.files import StudyFiles, find
 from lumbargrade.dicom.inspection import Inspection, inspect_study
 from lumbargrade.dicom.pixels import DecodedSlice, UndecodableError, decode
 from lumbargrade.dicom.selection import Choice
-from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.dicom.slice_header import SliceHeader, short_name
 from lumbargrade.labels import VIEWS
 from lumbargrade.records import InvalidStudyError, Series, SliceImage, Study
 
@@ -114,10 +114,11 @@ def _read_series(choice: Choice, lost: list[str]) -> Series:
     candidate = choice.candidate
     decoded, failures = _decode_all(candidate.headers)
     if len(failures) > MAX_LOST_SHARE * candidate.slices:
+        path, why = failures[0]
         raise UndecodableError(
-            f"{len(failures)} of {candidate.slices} slices cannot be decoded: {failures[0]}"
+            f"{len(failures)} of {candidate.slices} slices cannot be decoded: {path}: {why}"
         )
-    lost.extend(f"slice left out: {failure}" for failure in failures)
+    lost.extend(f"slice left out: {short_name(path)}: {why}" for path, why in failures)
     slices = []
     for number, stack in enumerate(candidate.stacks):
         for header, affine in zip(stack.headers, stack.affines, strict=True):
@@ -152,7 +153,7 @@ def _read_series(choice: Choice, lost: list[str]) -> Series:
 
 def _decode_all(
     headers: Sequence[SliceHeader],
-) -> tuple[dict[tuple[Path, int | None], DecodedSlice], list[str]]:
+) -> tuple[dict[tuple[Path, int | None], DecodedSlice], list[tuple[Path, str]]]:
     """Decode file by file; returns what could be decoded, and the failures."""
     frames: dict[Path, list[int | None]] = {}
     for header in headers:
@@ -163,7 +164,7 @@ def _decode_all(
         try:
             images = decode(path, tuple(numbers))
         except UndecodableError as error:
-            failures += [str(error)] * len(numbers)
+            failures += [(path, str(error))] * len(numbers)
             continue
         decoded |= {(path, number): image for number, image in zip(numbers, images, strict=True)}
     return decoded, failures

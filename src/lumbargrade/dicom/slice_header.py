@@ -100,6 +100,11 @@ class UnreadableFileError(ValueError):
     """A file that claims to be DICOM and cannot be read as such; says nothing of its values."""
 
 
+def short_name(path: Path) -> str:
+    """A file's folder and name: what a warning says, which must not depend on where a study lies."""
+    return "/".join(path.parts[-2:])
+
+
 def read_headers(path: Path) -> tuple[SliceHeader, ...]:
     """Read the header of a file: one record, or one per frame of an enhanced file.
 

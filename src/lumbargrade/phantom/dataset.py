@@ -172,7 +172,7 @@ def _make_one(request: StudyRequest) -> StudyRows:
 
 
 def _write_label_tables(out: Path, rows: list[StudyRows]) -> None:
-    titles = [grade.title for grade in GRADES]
+    titles = [grade.spelling for grade in GRADES]
     write_table(
         out / LABELS_FILE,
         LABEL_COLUMNS,
@@ -204,8 +204,9 @@ def _write_image_tables(out: Path, rows: list[StudyRows]) -> None:
         COORDINATE_COLUMNS,
         (
             [
-                row.study_id, point.series_id, point.instance_number, point.target.condition.title,
-                point.target.level.title, point.column, point.row,
+                row.study_id, point.series_id, point.instance_number,
+                point.target.condition.spelling, point.target.level.spelling,
+                point.column, point.row,
             ]
             for row in rows
             for point in row.marked

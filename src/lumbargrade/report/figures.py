@@ -107,7 +107,7 @@ def view_figures(prediction: Prediction, view: View) -> tuple[Figure, ...]:
 
 
 def _short_name(target: Target) -> str:
-    return target.level.title + _SIDE_LETTER[target.condition.side]
+    return target.level.spelling + _SIDE_LETTER[target.condition.side]
 
 
 def _mark(

@@ -1,0 +1,62 @@
+"""``lumbargrade train-detector``: one member of stage 1."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumbargrade.cli.app import app, stderr
+from lumbargrade.config import Recipe, parse_overrides
+from lumbargrade.labels import View
+
+
+@app.command("train-detector")
+def train_detector(
+    recipe: Annotated[
+        Path,
+        typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="A recipe's YAML file."),
+    ],
+    view: Annotated[View, typer.Option(help="What the detector looks at.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Dataset with DICOM files and training tables, or what `prepare` made of one.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="The member's folder.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another value for a setting; may be repeated."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+) -> None:
+    """Train one detector on a recipe's split; the same command goes on where it was cut off."""
+    settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
+    from lumbargrade.detector.train import train_detector as train
+    from lumbargrade.folds import split_studies
+    from lumbargrade.prepared import PreparedStudies, prepared_cache, survey
+    from lumbargrade.recipe import PREPARED, detector_settings
+    from lumbargrade.runtime import prepare_for_networks, usable_cores
+
+    prepare_for_networks()
+    cache = prepared_cache(data, out / PREPARED, workers=usable_cores())
+    labels = {study_id: facts.labels for study_id, facts in survey(cache).items()}
+    split = split_studies(labels, settings.split, settings.seed)
+    train(
+        view,
+        detector_settings(settings, view),
+        PreparedStudies(cache, split.detector),
+        PreparedStudies(cache, split.detector_validation),
+        out,
+        settings.seed,
+        device=device,
+        on_epoch=lambda epoch, planned, metrics: stderr.print(
+            f"epoch {epoch} of {planned}: "
+            + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        ),
+    )
+    stderr.print(f"Detector: {out}", markup=False)

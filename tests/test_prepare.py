@@ -1,0 +1,202 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lumbargrade.cache import (
+    DISC,
+    LANDMARKS,
+    STUDY_FILE,
+    CachedStudy,
+    cached_studies,
+    load_cached,
+    save_cached,
+    sop_instances_sha256,
+)
+from lumbargrade.cli.app import app
+from lumbargrade.competition import read_coordinates, read_truth
+from lumbargrade.dicom import find_studies, read_study
+from lumbargrade.labels import LEVELS, View
+from lumbargrade.prepare import Outcome, prepare_dataset
+from lumbargrade.records import InvalidStudyError
+from lumbargrade.volumes import view_volumes
+
+
+@pytest.fixture(scope="module")
+def cache(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cache")
+    outcomes = prepare_dataset(phantom_dataset, out)
+    assert [item.outcome for item in outcomes] == [Outcome.PREPARED] * 2
+    return out
+
+
+def test_prepared_volumes_equal_those_read_from_dicom(phantom_dataset: Path, cache: Path) -> None:
+    files = find_studies(phantom_dataset)[0]
+    read = view_volumes(read_study(files))
+    cached = load_cached(cache / files.study_id)
+    assert cached.volumes.keys() == read.keys()
+    for view, volume in read.items():
+        kept = cached.volumes[view]
+        assert isinstance(kept.slices[0].base, np.memmap | np.ndarray)
+        for ours, theirs in zip(kept.slices, volume.slices, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        for name in ("affines", "stack_ids", "series_index", "slice_index"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(volume, name))
+        numbers = [reference.instance_number for reference in cached.references[view]]
+        assert len(set(numbers)) > 1
+
+
+def test_pixels_stay_on_disk(cache: Path) -> None:
+    pixels = load_cached(cached_studies(cache)[0]).volumes[View.SAGITTAL_T2].slices[0]
+    owner: object = pixels
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    assert isinstance(owner, np.memmap)
+    assert not pixels.flags.writeable
+
+
+def test_labelled_points_come_back_at_their_pixels(phantom_dataset: Path, cache: Path) -> None:
+    study = load_cached(cached_studies(cache)[0])
+    rows = [row for row in read_coordinates(phantom_dataset) if row.study_id == study.study_id]
+    assert len(rows) > 15
+    for row in rows:
+        reference = next(
+            item
+            for item in study.references[row.target.condition.view]
+            if item.series_id == row.series_id and item.file_name == f"{row.instance_number}.dcm"
+        )
+        point = study.landmarks_lps_mm[row.target.index]
+        local = np.linalg.solve(reference.affine, np.append(point, 1.0))
+        np.testing.assert_allclose(local[:3], [0, row.row, row.column], atol=1e-6)
+    labelled = {row.target.index for row in rows}
+    absent = sorted(set(range(DISC)) - labelled)
+    assert np.isnan(study.landmarks_lps_mm[absent]).all()
+
+
+def test_disc_points_are_the_planted_ones(phantom_dataset: Path, cache: Path) -> None:
+    study = load_cached(cached_studies(cache)[0])
+    planted = {
+        point.level: point.position_lps_mm
+        for point in read_truth(phantom_dataset)
+        if point.study_id == study.study_id and point.target is None
+    }
+    expected = np.array([planted[level] for level in LEVELS])
+    np.testing.assert_array_equal(study.landmarks_lps_mm[DISC:], expected)
+    assert study.landmarks_lps_mm.shape == (LANDMARKS, 3)
+
+
+def test_a_second_run_keeps_what_is_there(phantom_dataset: Path, cache: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))}
+    outcomes = prepare_dataset(phantom_dataset, cache)
+    assert {item.outcome for item in outcomes} == {Outcome.KEPT}
+    assert before == {path: path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))}
+
+
+@pytest.fixture
+def one_study(phantom_dataset: Path, tmp_path: Path) -> Path:
+    """A copy of one study's sagittal T2 series, with its tables."""
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    for table in phantom_dataset.glob("*.csv"):
+        shutil.copy(table, dataset)
+    study = sorted((phantom_dataset / "train_images").iterdir())[0]
+    for series in sorted(study.iterdir()):
+        if len(list(series.iterdir())) < 25:
+            copy = dataset / "train_images" / study.name / series.name
+            shutil.copytree(series, copy)
+    return dataset
+
+
+def test_a_removed_instance_makes_a_study_stale(one_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED
+    series = sorted(next((one_study / "train_images").iterdir()).iterdir())[0]
+    slices = sorted(series.glob("*.dcm"), key=lambda path: int(path.stem))
+    slices[-1].unlink()
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.KEPT
+
+
+def test_changed_grades_reach_a_study_that_is_kept(one_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    before = load_cached(cached_studies(out)[0]).labels
+    table = one_study / "train.csv"
+    text = table.read_text()
+    table.write_text(text.replace("Normal/Mild", "Severe"))
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.KEPT
+    after = load_cached(cached_studies(out)[0]).labels
+    np.testing.assert_array_equal(after[before == 0], 2)
+
+
+def test_what_a_killed_run_left_is_done_again(one_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    folder = cached_studies(out)[0]
+    (folder / STUDY_FILE).write_text('{"schema": "lumbar')
+    partial = out / f".{folder.name}.partial"
+    partial.mkdir()
+    (partial / "sagittal_t2.npy").write_bytes(b"half")
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED
+    assert not partial.exists()
+    assert load_cached(folder).study_id == folder.name
+
+
+def test_a_failing_study_is_reported_and_the_others_are_done(
+    one_study: Path, tmp_path: Path
+) -> None:
+    broken = one_study / "train_images" / "1" / "2"
+    broken.mkdir(parents=True)
+    (broken / "1.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"broken")
+    out = tmp_path / "cache"
+    result = CliRunner().invoke(app, ["prepare", str(one_study), "--out", str(out)])
+    assert result.exit_code == 1, result.output
+    assert len(cached_studies(out)) == 1
+    assert result.stdout == ""
+
+
+def test_points_on_series_that_were_not_used_are_told(one_study: Path, tmp_path: Path) -> None:
+    table = one_study / "train_label_coordinates.csv"
+    study_id = next((one_study / "train_images").iterdir()).name
+    with table.open("a") as file:
+        file.write(f"{study_id},77,1,Spinal Canal Stenosis,L1/L2,10,10\n")
+    (outcome,) = prepare_dataset(one_study, tmp_path / "cache")
+    assert any("1 labelled points lie on slices of series 77" in text for text in outcome.problems)
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidStudyError, match="holds no DICOM study"):
+        prepare_dataset(tmp_path, tmp_path / "cache")
+    with pytest.raises(FileNotFoundError, match="no prepared study"):
+        cached_studies(tmp_path)
+
+
+def test_saved_equals_loaded_down_to_missing_points(cache: Path, tmp_path: Path) -> None:
+    study: CachedStudy = load_cached(cached_studies(cache)[1])
+    save_cached(study, tmp_path / study.study_id)
+    again = load_cached(tmp_path / study.study_id)
+    np.testing.assert_array_equal(again.landmarks_lps_mm, study.landmarks_lps_mm)
+    np.testing.assert_array_equal(again.labels, study.labels)
+    for ours, theirs in zip(
+        again.references[View.AXIAL_T2], study.references[View.AXIAL_T2], strict=True
+    ):
+        np.testing.assert_array_equal(ours.affine, theirs.affine)
+        assert ours.sop_instance_uid == theirs.sop_instance_uid
+
+
+def test_a_cache_of_another_version_is_refused(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    shutil.copytree(cached_studies(cache)[0], folder)
+    document = json.loads((folder / STUDY_FILE).read_text())
+    document["schema"] = "lumbargrade/prepared/0"
+    (folder / STUDY_FILE).write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="prepare the dataset again"):
+        load_cached(folder)
+
+
+def test_the_order_of_instances_does_not_change_their_name() -> None:
+    assert sop_instances_sha256(["b", "a", "a"]) == sop_instances_sha256(["a", "b"])
+    assert sop_instances_sha256(["a"]) != sop_instances_sha256(["a", "b"])
