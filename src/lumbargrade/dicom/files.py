@@ -5,6 +5,7 @@ folders name study and series, elsewhere the UIDs do; a study's id holds no unde
 """
 
 import csv
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from lumbargrade.dicom.slice_header import SliceHeader, UnreadableFileError, read_headers
 from lumbargrade.labels import View
+
+_log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]*")
 """What may become a study's or series' id, and so the name of a folder."""
@@ -74,7 +77,10 @@ def find_studies(path: Path) -> list[StudyFiles]:
     Raises:
         FileNotFoundError: no such path.
     """
-    return list(find(path).studies)
+    findings = find(path)
+    for problem in findings.problems:
+        _log.warning(problem)
+    return list(findings.studies)
 
 
 def find(path: Path) -> Findings:

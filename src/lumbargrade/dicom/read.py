@@ -77,6 +77,8 @@ def sop_instances_sha256(study: Study) -> str:
 def _only_study(path: Path) -> StudyFiles:
     findings = find(path)
     if len(findings.studies) == 1:
+        for problem in findings.problems:
+            _log.warning(problem)
         return findings.studies[0]
     if not findings.studies:
         faults = "".join(f"\n  {problem}" for problem in findings.problems)

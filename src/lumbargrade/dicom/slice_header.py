@@ -101,7 +101,7 @@ class UnreadableFileError(ValueError):
 
 
 def short_name(path: Path) -> str:
-    """A file's folder and name: what a warning says, which must not depend on where a study lies."""
+    """A file's folder and name: a warning must not depend on where a study lies."""
     return "/".join(path.parts[-2:])
 
 
