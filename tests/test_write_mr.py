@@ -1,7 +1,5 @@
 """What is written is read back: geometry within 1e-6 mm, pixels exactly, bytes always the same."""
 
-import gzip
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from fake_studies import AXIAL, SHARED_DATA, edit, series, slices
 from lumbargrade.dicom import read_study
@@ -23,20 +20,9 @@ from lumbargrade.dicom.write_mr import (
     write_mr_slice,
 )
 from lumbargrade.labels import View
+from nifti import read_nifti
 
 NIFTI = SHARED_DATA / "t2_lumbar_volume" / "t2_lumbar.nii.gz"
-
-
-def read_nifti(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """Voxels (i, j, k) and RAS affine of a gzipped NIfTI-1 file with an sform."""
-    raw = gzip.decompress(path.read_bytes())
-    shape = struct.unpack_from("<8h", raw, 40)[1:4]
-    dtype = {4: "<i2", 16: "<f4", 512: "<u2", 2: "u1"}[struct.unpack_from("<h", raw, 70)[0]]
-    offset = int(struct.unpack_from("<f", raw, 108)[0])
-    affine = np.eye(4)
-    affine[:3] = np.array(struct.unpack_from("<12f", raw, 280)).reshape(3, 4)
-    voxels = np.frombuffer(raw, dtype, count=int(np.prod(shape)), offset=offset)
-    return voxels.reshape(shape, order="F"), affine
 
 
 @given(st.floats(-2000, 2000))

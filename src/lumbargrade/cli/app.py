@@ -44,10 +44,10 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        stderr.print(str(error), style="red", markup=False)
+        stderr.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(EXIT_USAGE)
     except (InvalidStudyError, FileNotFoundError) as error:
-        stderr.print(str(error), style="red", markup=False)
+        stderr.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(EXIT_NOTHING_READABLE)
 
 
