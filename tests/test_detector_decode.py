@@ -109,7 +109,7 @@ def test_axial_candidates_are_one_per_allowed_slice() -> None:
     assert found.scores == pytest.approx([0.4, 0.35])
 
 
-@pytest.mark.parametrize(("count", "longest"), [(10, 64), (64, 64), (65, 64), (192, 64), (7, 2)])
+@pytest.mark.parametrize(("count", "longest"), [(10, 64), (64, 64), (65, 64), (192, 64), (9, 4)])
 def test_runs_make_up_the_whole_once(count: int, longest: int) -> None:
     kept = []
     for start, stop, keep in cut_into_runs(count, longest):

@@ -39,7 +39,7 @@ def output(seed: int = 1) -> DetectorOutput:
 
 def test_losses_ignore_missing_labels() -> None:
     labelled, said = batch(known=0.0), output()
-    detector_loss(said, labelled)["loss"].backward()
+    torch.autograd.backward(detector_loss(said, labelled)["loss"])
     heat, pointer = said.heatmap_logits.grad, said.pointer_logits.grad
     assert heat is not None
     assert pointer is not None
@@ -67,7 +67,7 @@ def test_a_batch_without_any_label_costs_nothing_and_has_a_gradient_of_zero() ->
         weights=torch.zeros(5, 3),
     )
     loss = detector_loss(said, nothing)["loss"]
-    loss.backward()
+    torch.autograd.backward(loss)
     assert float(loss.detach()) == 0.0
     assert said.heatmap_logits.grad is not None
     assert float(said.heatmap_logits.grad.abs().max()) == 0.0

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -38,7 +39,7 @@ def test_no_threads_are_refused() -> None:
 
 
 def test_usable_cores_honour_the_process_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
     assert runtime.usable_cores() == 3
 
 

@@ -152,7 +152,7 @@ class DetectorSettings(Settings):
     """One heatmap for both sides of a foraminal level, and for all levels of a subarticular side:
     the map answers where in the plane, the pointer on which slice."""
     image_size: int = Field(default=160, ge=64)
-    max_slices: int = Field(default=64, ge=1)
+    max_slices: int = Field(default=64, ge=4)
     """Longer views are cut into overlapping runs."""
     train_slices: int = Field(default=16, ge=1)
     """Slices per study in one training step, drawn as a run around a labelled point."""

@@ -88,7 +88,10 @@ def find_disc_points(path: Path, detector: Detector) -> Float64[np.ndarray, "5 2
     volume = one_slice_volume(pixels, name=str(path))
     positions, _ = disc_landmarks({View.SAGITTAL_T2: detector}, {View.SAGITTAL_T2: volume})
     rows_columns = np.stack([lps_to_slices(volume.affines, point)[0, 1:] for point in positions])
-    return rows_columns[:, ::-1] * GRID_PX / np.array(pixels.shape[::-1])
+    on_grid: Float64[np.ndarray, "5 2"] = (
+        rows_columns[:, ::-1] * GRID_PX / np.array(pixels.shape[::-1])
+    )
+    return on_grid
 
 
 def one_slice_volume(pixels: Float64[np.ndarray, "row column"], *, name: str) -> ViewVolume:

@@ -15,6 +15,7 @@ from PIL import Image
 from lumbargrade.arrays import Affine, Affines
 from lumbargrade.geometry import (
     ORDER_DIRECTION,
+    Plane,
     canonical_affine,
     canonical_axes,
     normal_of,
@@ -71,6 +72,7 @@ def view_volume(study: Study, view: View) -> ViewVolume:
     if not all_series:
         raise InvalidStudyError(f"study {study.study_id} has no {view} series")
     scaled = [scale_to_bytes(series) for series in all_series]
+    plane = Plane.AXIAL if view is View.AXIAL_T2 else Plane.SAGITTAL
     pixels: list[UInt8[np.ndarray, "row column"]] = []
     affines: list[Affine] = []
     origins: list[tuple[int, int, int]] = []
@@ -78,8 +80,8 @@ def view_volume(study: Study, view: View) -> ViewVolume:
         for slice_index in stack.slice_indices:
             image = scaled[stack.series_index][slice_index]
             affine = all_series[stack.series_index].slices[slice_index].affine
-            pixels.append(to_display(image, affine))
-            affines.append(canonical_affine(affine, (image.shape[0], image.shape[1]))[0])
+            pixels.append(to_display(image, affine, plane))
+            affines.append(canonical_affine(affine, (image.shape[0], image.shape[1]), plane)[0])
             origins.append((stack_id, stack.series_index, slice_index))
     stack_ids, series_index, slice_index_array = np.array(origins, dtype=np.int64).T
     return ViewVolume(
@@ -154,9 +156,9 @@ def _to_bytes(pixels: np.ndarray, low: float, high: float) -> UInt8[np.ndarray, 
     return scaled
 
 
-def to_display(pixels: np.ndarray, affine: Affine) -> np.ndarray:
-    """Turn a slice's pixels into a radiologist's display; ``canonical_affine`` goes with it."""
-    transpose, flip_rows, flip_columns = canonical_axes(affine)
+def to_display(pixels: np.ndarray, affine: Affine, plane: Plane) -> np.ndarray:
+    """Turn a slice's pixels into its plane's display; ``canonical_affine`` goes with it."""
+    transpose, flip_rows, flip_columns = canonical_axes(affine, plane)
     turned = pixels.T if transpose else pixels
     turned = turned[::-1] if flip_rows else turned
     turned = turned[:, ::-1] if flip_columns else turned

@@ -8,10 +8,12 @@ readable; nothing heavy is imported before a command needs it.
 from lumbargrade.cli import demo as demo
 from lumbargrade.cli import evaluate as evaluate
 from lumbargrade.cli import inspect as inspect
+from lumbargrade.cli import locate as locate
 from lumbargrade.cli import phantom as phantom
 from lumbargrade.cli import predict as predict
 from lumbargrade.cli import prepare as prepare
 from lumbargrade.cli import train as train
+from lumbargrade.cli import train_detector as train_detector
 from lumbargrade.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -146,7 +146,7 @@ def train_detector(
     parts = [load_view(part, view, settings.image_size) for part in (training, validation)]
     for name, part in zip(("training", "validation"), parts, strict=True):
         if not part:
-            raise InvalidStudyError(f"none of the {name} studies has a {view} view")
+            raise InvalidStudyError(f"none of the {name} studies has {view} images")
     keep_big_buffers()
     torch.manual_seed(seed)
     detector = build_detector(view, settings)
