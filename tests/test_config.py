@@ -29,7 +29,7 @@ def test_settings_round_trip_through_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"name": "x", "sed": 1}, r"sed: .*allowed: name, seed, split"),
+        ({"name": "x", "sed": 1}, r"sed: .*allowed: name, seed, data_licence"),
         ({"name": "x", "crops": {"size": 1}}, r"crops.size: .*allowed: slices, size_px, side_mm"),
         (
             {"name": "x", "classifier": {"fit": {"lr": 1}}},

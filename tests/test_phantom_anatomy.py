@@ -67,16 +67,19 @@ def test_recess_width_is_the_gap_between_face_and_sac_or_root(seed: int) -> None
             assert recess.face_mm - reach == pytest.approx(recess.width_mm, abs=0.35)
 
 
-def test_narrow_foramina_flatten_the_root() -> None:
-    found = [
-        (foramen.clearance_mm, foramen.root_half_d_mm)
-        for seed in range(40, 80)
-        for level in solved(seed)[1].levels
-        for foramen in level.foramen.values()
-    ]
-    clearance, half = np.array(found).T
-    assert (clearance < 0).any()
-    assert half[clearance < -1].mean() < half[clearance > 0].mean() - 0.4
+@pytest.mark.parametrize("seed", SEEDS)
+def test_below_zero_clearance_the_root_is_flattened_by_as_much(seed: int) -> None:
+    spine = build_spine(seed)
+    severity = np.zeros(len(TARGETS))
+    open_levels = solve_anatomy(seed, spine, severity).levels
+    severity[5:15] = 2.0
+    narrow_levels = solve_anatomy(seed, spine, severity).levels
+    for wide, narrow in zip(open_levels, narrow_levels, strict=True):
+        for side in Side:
+            clearance = narrow.foramen[side].clearance_mm
+            thinner = wide.foramen[side].root_half_d_mm - narrow.foramen[side].root_half_d_mm
+            assert clearance == pytest.approx(-1.3 * spine.size, abs=0.02)
+            assert 2 * thinner == pytest.approx(-clearance, abs=0.02)
 
 
 def test_every_narrow_canal_has_two_causes() -> None:
