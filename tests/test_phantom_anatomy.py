@@ -70,16 +70,17 @@ def test_recess_width_is_the_gap_between_face_and_sac_or_root(seed: int) -> None
 @pytest.mark.parametrize("seed", SEEDS)
 def test_below_zero_clearance_the_root_is_flattened_by_as_much(seed: int) -> None:
     spine = build_spine(seed)
-    severity = np.zeros(len(TARGETS))
-    open_levels = solve_anatomy(seed, spine, severity).levels
+    severity = np.full(len(TARGETS), 1.2)
+    tight_levels = solve_anatomy(seed, spine, severity).levels
     severity[5:15] = 2.0
     narrow_levels = solve_anatomy(seed, spine, severity).levels
-    for wide, narrow in zip(open_levels, narrow_levels, strict=True):
+    for tight, narrow in zip(tight_levels, narrow_levels, strict=True):
         for side in Side:
             clearance = narrow.foramen[side].clearance_mm
-            thinner = wide.foramen[side].root_half_d_mm - narrow.foramen[side].root_half_d_mm
+            thinner = tight.foramen[side].root_half_d_mm - narrow.foramen[side].root_half_d_mm
+            lost = tight.foramen[side].clearance_mm - clearance
             assert clearance == pytest.approx(-1.3 * spine.size, abs=0.02)
-            assert 2 * thinner == pytest.approx(-clearance, abs=0.02)
+            assert 2 * thinner == pytest.approx(lost, abs=0.02)
 
 
 def test_every_narrow_canal_has_two_causes() -> None:
