@@ -6,6 +6,7 @@ sigmoid(heatmap) · sigmoid(pointer); a slice that is not there is never chosen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from lumbargrade.arrays import Affines
 from lumbargrade.detector.targets import cell_to_pixel
 from lumbargrade.geometry import HEAD_TO_FOOT
 
-CANDIDATES = 8
+CANDIDATES = 12
 """Kept per channel."""
 
 SMALLEST_GAP_MM = 10.0
@@ -24,6 +25,15 @@ SMALLEST_GAP_MM = 10.0
 
 DISORDER_PENALTY = 8.0
 """In units of the log-score: the price of a pair of levels out of order."""
+
+GAP_RATIO_SIGMA = 0.35
+"""Of the logarithm of one gap over its neighbour."""
+
+STEEPEST_SLOPE = 1.0
+"""Millimetres aside per millimetre along the body that a step to the next level may take freely."""
+
+SLOPE_COST = 4.0
+"""In units of the log-score, per unit of slope beyond."""
 
 FLOOR = 1e-6
 """Scores below count as this."""
@@ -127,30 +137,58 @@ def refine(
     )
 
 
-def choose_ordered(
-    candidates: Sequence[Candidates], smallest_gap_mm: float = SMALLEST_GAP_MM
-) -> list[int]:
-    """Pick one candidate per level so that levels follow each other from head to foot.
+def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
+    """Pick one candidate per level so that together they look like a spine.
 
-    The best sum of log-scores, where a pair of neighbouring levels that is closer than the
-    smallest gap, or swapped, costs ``DISORDER_PENALTY``; found by dynamic programming.
+    The best sum of log-scores, less what :func:`_pair_cost` and :func:`_triple_cost` ask for
+    neighbouring levels, found by dynamic programming over pairs of candidates.
 
     Args:
         candidates: of consecutive levels, head to foot, at least one each.
-        smallest_gap_mm: along the body.
 
     Returns:
         Index of the chosen candidate, level by level.
     """
     logs = [np.log(np.maximum(item.scores, FLOOR)) for item in candidates]
-    along = [item.positions_lps_mm @ HEAD_TO_FOOT for item in candidates]
-    best, back = [logs[0]], []
-    for level in range(1, len(candidates)):
-        gap = along[level][None, :] - along[level - 1][:, None]  # (previous, this)
-        total = best[-1][:, None] - np.where(gap < smallest_gap_mm, DISORDER_PENALTY, 0.0)
-        back.append(total.argmax(axis=0))
-        best.append(logs[level] + total.max(axis=0))
-    chosen = [int(best[-1].argmax())]
+    if len(candidates) == 1:
+        return [int(logs[0].argmax())]
+    places = [item.positions_lps_mm for item in candidates]
+    steps = [b[None] - a[:, None] for a, b in pairwise(places)]  # (previous, this, 3)
+    best = logs[0][:, None] + logs[1][None] - _pair_cost(steps[0])
+    back = []
+    for level in range(2, len(candidates)):
+        onward = logs[level][None] - _pair_cost(steps[level - 1])  # (previous, this)
+        total = best[:, :, None] - _triple_cost(steps[level - 2], steps[level - 1])
+        back.append(total.argmax(axis=0))  # (previous, this) → the one before
+        best = total.max(axis=0) + onward
+    previous, this = np.unravel_index(int(best.argmax()), best.shape)
+    chosen = [int(this), int(previous)]
     for pointers in reversed(back):
-        chosen.append(int(pointers[chosen[-1]]))
+        chosen.append(int(pointers[chosen[-1], chosen[-2]]))
     return chosen[::-1]
+
+
+def _pair_cost(
+    steps: Float64[np.ndarray, "previous this 3"],
+) -> Float64[np.ndarray, "previous this"]:
+    """Levels that are swapped or too near, and steps that run sideways more than along the body."""
+    gap = steps @ HEAD_TO_FOOT
+    aside = np.linalg.norm(steps - gap[..., None] * HEAD_TO_FOOT, axis=-1)
+    slope = aside / np.maximum(gap, SMALLEST_GAP_MM)
+    cost: Float64[np.ndarray, "previous this"] = np.where(
+        gap < SMALLEST_GAP_MM, DISORDER_PENALTY, 0.0
+    ) + SLOPE_COST * np.maximum(slope - STEEPEST_SLOPE, 0.0)
+    return cost
+
+
+def _triple_cost(
+    upper: Float64[np.ndarray, "first previous 3"],
+    lower: Float64[np.ndarray, "previous this 3"],
+) -> Float64[np.ndarray, "first previous this"]:
+    """Neighbouring gaps differ little: half the squared logarithm of their ratio, in sigmas."""
+    first = np.log(np.maximum(upper @ HEAD_TO_FOOT, SMALLEST_GAP_MM))
+    second = np.log(np.maximum(lower @ HEAD_TO_FOOT, SMALLEST_GAP_MM))
+    cost: Float64[np.ndarray, "first previous this"] = (
+        0.5 * ((second[None] - first[:, :, None]) / GAP_RATIO_SIGMA) ** 2
+    )
+    return cost
