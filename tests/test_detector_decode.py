@@ -47,6 +47,22 @@ def test_swapped_levels_are_put_in_order() -> None:
     assert choose_ordered(levels) == [1, 1]
 
 
+def test_a_stray_peak_beside_the_spine_loses_to_a_weaker_one_in_line() -> None:
+    levels = [candidates((0.5, 60.0)), candidates((0.4, 28.0), (0.2, 30.0)), candidates((0.5, 0.0))]
+    levels[1].positions_lps_mm[0, 1] = 70.0  # in the fat behind
+    assert choose_ordered(levels) == [0, 1, 0]
+
+
+def test_evenly_spaced_levels_are_preferred_to_slightly_better_scores() -> None:
+    levels = [
+        candidates((0.5, 60.0)),
+        candidates((0.30, 48.0), (0.28, 31.0)),
+        candidates((0.5, 0.0)),
+        candidates((0.5, -28.0)),
+    ]
+    assert choose_ordered(levels) == [0, 1, 0, 0]
+
+
 def test_levels_without_any_order_still_get_an_answer() -> None:
     assert choose_ordered([candidates((0.5, 0.0)), candidates((0.5, 30.0))]) == [0, 0]
 
