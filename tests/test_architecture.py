@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lumbargrade"
 
-VOCABULARY = {"labels", "arrays", "config", "geometry", "records"}
+VOCABULARY = {"labels", "arrays", "config", "geometry", "records", "stacks"}
 KNOW_BOTH_STAGES = {"pipeline", "recipe", "cli"}
 LEARNING_LIBRARIES = {
     "torch",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lumbargrade import geometry
 from lumbargrade.geometry import Plane
+from lumbargrade.stacks import group_into_stacks
 
 Array = NDArray[np.float64]
 
@@ -133,7 +134,7 @@ def test_slice_order_is_geometric_whatever_the_file_order(
 ) -> None:
     turn = rotation(axis, degrees)
     positions, orientation, _ = series(turn @ axes[0], turn @ axes[1])
-    (stack,) = geometry.group_into_stacks(positions[shuffle], orientation)
+    (stack,) = group_into_stacks(positions[shuffle], orientation)
     normal = turn @ np.cross(axes[0], axes[1])
     direction = geometry.ORDER_DIRECTION[geometry.plane_of(normal)]
     ordered = positions[shuffle][stack]
@@ -144,7 +145,7 @@ def test_slice_order_is_geometric_whatever_the_file_order(
 def test_sagittal_slices_run_right_to_left_and_axial_head_to_foot() -> None:
     for along_columns, along_rows in SIGNED_AXES:
         positions, orientation, _ = series(along_columns, along_rows)
-        (stack,) = geometry.group_into_stacks(positions, orientation)
+        (stack,) = group_into_stacks(positions, orientation)
         steps = np.diff(positions[stack], axis=0)
         plane = geometry.plane_of(np.cross(along_columns, along_rows))
         if plane is Plane.SAGITTAL:
@@ -158,7 +159,7 @@ def test_blocks_tilted_to_their_discs_are_stacks_ordered_by_their_centres() -> N
     centres = [tilted(t, slices=7, centre=np.array([0, 0, -35.0 * i])) for i, t in enumerate(tilts)]
     orientation = np.concatenate([tilted_orientation(t, 7) for t in tilts])
     shuffle = np.random.default_rng(0).permutation(35)
-    stacks = geometry.group_into_stacks(np.concatenate(centres)[shuffle], orientation[shuffle])
+    stacks = group_into_stacks(np.concatenate(centres)[shuffle], orientation[shuffle])
     assert [sorted(shuffle[stack] // 7) for stack in stacks] == [[i] * 7 for i in range(5)]
     assert all((np.diff(shuffle[stack]) == 1).all() for stack in stacks)
 
@@ -170,7 +171,7 @@ def test_overlapping_parallel_blocks_are_never_interleaved(
     upper = np.array([0.0, 0, -4.0]) * np.arange(first)[:, None]
     lower = upper[-3] + [0, 0, -offset_mm] + np.array([0.0, 0, -4.0]) * np.arange(second)[:, None]
     centres = np.concatenate([upper, lower])
-    stacks = geometry.group_into_stacks(centres, tilted_orientation(0, first + second))
+    stacks = group_into_stacks(centres, tilted_orientation(0, first + second))
     blocks = sorted([np.arange(first).tolist(), np.arange(first, first + second).tolist()])
     assert sorted(stack.tolist() for stack in stacks) == blocks
 
@@ -178,19 +179,17 @@ def test_overlapping_parallel_blocks_are_never_interleaved(
 def test_parallel_blocks_that_lie_apart_are_two_stacks_and_one_missing_slice_is_bridged() -> None:
     z = -np.array([0.0, 4, 8, 12, 27, 31, 35])
     centres = np.stack([np.zeros(7), np.zeros(7), z], axis=1)
-    stacks = geometry.group_into_stacks(centres, tilted_orientation(0, 7))
+    stacks = group_into_stacks(centres, tilted_orientation(0, 7))
     assert [stack.tolist() for stack in stacks] == [[0, 1, 2, 3], [4, 5, 6]]
     z[4:] += 8.4  # 6.6 mm after the last of the upper block: no whole number of steps
-    stacks = geometry.group_into_stacks(
-        np.stack([z * 0, z * 0, z], axis=1), tilted_orientation(0, 7)
-    )
+    stacks = group_into_stacks(np.stack([z * 0, z * 0, z], axis=1), tilted_orientation(0, 7))
     assert [stack.tolist() for stack in stacks] == [[0, 1, 2, 3], [4, 5, 6]]
-    stacks = geometry.group_into_stacks(centres[[0, 1, 3]], tilted_orientation(0, 3))
+    stacks = group_into_stacks(centres[[0, 1, 3]], tilted_orientation(0, 3))
     assert [stack.tolist() for stack in stacks] == [[0, 1, 2]]
 
 
 def test_a_one_slice_stack_is_a_stack() -> None:
-    (stack,) = geometry.group_into_stacks(np.zeros((1, 3)), tilted_orientation(0, 1))
+    (stack,) = group_into_stacks(np.zeros((1, 3)), tilted_orientation(0, 1))
     assert stack.tolist() == [0]
 
 
@@ -198,7 +197,7 @@ def test_a_block_tilted_by_48_degrees_belongs_to_its_axial_series() -> None:
     tilts = (0.0, -20.0, -48.0)
     centres = [tilted(t, slices=5, centre=np.array([0, 0, -35.0 * i])) for i, t in enumerate(tilts)]
     orientation = np.concatenate([tilted_orientation(t, 5) for t in tilts])
-    stacks = geometry.group_into_stacks(np.concatenate(centres), orientation)
+    stacks = group_into_stacks(np.concatenate(centres), orientation)
     assert np.concatenate(stacks).tolist() == list(range(15))
     steep = geometry.slice_affine((0, 0, 0), orientation[-1], (0.5, 0.5), 4.0)
     assert geometry.plane_of(geometry.normal_of(steep)) is Plane.CORONAL

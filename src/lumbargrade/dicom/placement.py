@@ -12,7 +12,8 @@ import numpy as np
 from lumbargrade.arrays import Affine, Points
 from lumbargrade.dicom.candidates import Candidate, Problems, SeriesRefusedError, Stack
 from lumbargrade.dicom.slice_header import SliceHeader, short_name
-from lumbargrade.geometry import group_into_stacks, normal_of, series_plane, slice_affine
+from lumbargrade.geometry import normal_of, slice_affine
+from lumbargrade.stacks import group_into_stacks, series_plane
 
 SAME_PLACE_MM = 0.1
 """Slices of one orientation whose positions differ by less than this show the same place."""
