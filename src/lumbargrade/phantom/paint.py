@@ -17,11 +17,11 @@ from lumbargrade.phantom.bones import (
     paint_arch,
     paint_body,
     paint_disc,
-    paint_facet,
     vertebral_bodies,
 )
 from lumbargrade.phantom.canvas import Box, Canvas
 from lumbargrade.phantom.course import SacCourse
+from lumbargrade.phantom.facets import paint_facet
 from lumbargrade.phantom.spaces import (
     paint_bulge,
     paint_canal_fat,
