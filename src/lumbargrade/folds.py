@@ -35,7 +35,8 @@ def split_studies(labels: Mapping[str, Labels], settings: SplitSettings, seed: i
     Args:
         labels: study id → (25,) grades, missing ones allowed.
         settings: fractions of all studies; the classifier trains on the rest.
-        seed: another seed, another split.
+        seed: shuffles studies of equal severity; they are dealt in order of severity, so that with
+            few such ties another seed changes little.
 
     Returns:
         Parts of the asked size, rounded, at least one study each.
