@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from lumbargrade.competition import (
     read_truth,
 )
 from lumbargrade.dicom.read import read_study
+from lumbargrade.dicom.write_mr import HeaderProfile
 from lumbargrade.geometry import lps_to_slices
 from lumbargrade.labels import MISSING_GRADE, TARGETS, View
 from lumbargrade.phantom.dataset import Pitfalls, write_dataset, write_labels
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
+from lumbargrade.records import InvalidStudyError
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -43,6 +46,16 @@ def test_a_second_call_keeps_finished_studies(phantom_dataset: Path) -> None:
     write_dataset(phantom_dataset, studies=2, seed=2000)
     assert {path: path.stat().st_mtime_ns for path in phantom_dataset.rglob("*.dcm")} == before
     assert (phantom_dataset / "phantom_truth.csv").read_bytes() == table
+
+
+@pytest.mark.parametrize("change", [{"halo": 0.0}, {"profile": HeaderProfile.RSNA}])
+def test_images_made_with_other_settings_are_never_given_new_labels(
+    phantom_dataset: Path, change: dict[str, Any]
+) -> None:
+    table = (phantom_dataset / "train.csv").read_bytes()
+    with pytest.raises(InvalidStudyError, match=r"102000 holds images made with other settings"):
+        write_dataset(phantom_dataset, studies=1, seed=2000, **change)
+    assert (phantom_dataset / "train.csv").read_bytes() == table
 
 
 def test_every_view_is_recognised_from_its_headers(phantom_dataset: Path) -> None:

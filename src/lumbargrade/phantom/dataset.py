@@ -140,6 +140,13 @@ def _run(requests: list[StudyRequest], workers: int) -> Iterator[StudyRows]:
         yield from pool.map(_make_one, requests)
 
 
+def _variant(request: StudyRequest) -> tuple[str, ...]:
+    """The settings that change a study's files, where they are not the usual ones."""
+    halo = () if request.halo == DEFAULT_HALO else (f"halo {request.halo!r}",)
+    usual = request.profile is HeaderProfile.HOSPITAL
+    return halo if usual else (*halo, f"profile {request.profile}")
+
+
 def _make_one(request: StudyRequest) -> StudyRows:
     model = label_model(request.halo)
     study_id = study_id_of(request.seed)
@@ -149,6 +156,7 @@ def _make_one(request: StudyRequest) -> StudyRows:
         seed=request.seed,
         model=model,
         profile=request.profile,
+        variant=_variant(request),
     )
     marked = tuple(
         MarkedPoint(

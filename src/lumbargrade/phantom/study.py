@@ -13,6 +13,7 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from lumbargrade.arrays import Point
+from lumbargrade.dicom.slice_header import read_headers
 from lumbargrade.dicom.write_mr import (
     HeaderProfile,
     MrSeries,
@@ -32,6 +33,7 @@ from lumbargrade.phantom.protocol import STREAM_OF_VIEW, SeriesProtocol, plan_st
 from lumbargrade.phantom.spine import Spine, build_spine
 from lumbargrade.phantom.streams import generator
 from lumbargrade.phantom.tissue import Tissue, tissue_signals
+from lumbargrade.records import InvalidStudyError
 
 DISC_CONDITION = "disc"
 """How auxiliary disc points are called in ``phantom_truth.csv``."""
@@ -95,15 +97,34 @@ class _StoredSeries:
     protocol: SeriesProtocol
     affines: Float64[np.ndarray, "slice 4 4"]
     """Of the stored pixels, in instance order."""
+    variant: tuple[str, ...]
 
 
 def make_study(
-    folder: Path, *, study_id: str, seed: int, model: LabelModel, profile: HeaderProfile
+    folder: Path,
+    *,
+    study_id: str,
+    seed: int,
+    model: LabelModel,
+    profile: HeaderProfile,
+    variant: tuple[str, ...] = (),
 ) -> MadeStudy:
     """Make the study of a seed and write its series under ``folder/<series_id>/``.
 
     A folder that is there already is complete (it is written beside and renamed), and its images
     are left as they are.
+
+    Args:
+        folder: of the study.
+        study_id: its id.
+        seed: what it is drawn from.
+        model: the label distribution.
+        profile: what the DICOM headers say.
+        variant: settings other than the usual ones; they enter the UIDs, because equal UIDs must
+            mean equal images.
+
+    Raises:
+        InvalidStudyError: the folder holds the study of another variant.
     """
     spine = build_spine(seed)
     anatomy = solve_anatomy(seed, spine, model.draw_severity(seed))
@@ -113,6 +134,7 @@ def make_study(
             number=number,
             protocol=protocol,
             affines=stored_affines(protocol),
+            variant=variant,
         )
         for number, protocol in enumerate(plan_study(seed, spine), start=1)
     ]
@@ -121,12 +143,24 @@ def make_study(
         shutil.rmtree(beside, ignore_errors=True)
         _write_images(beside, study_id, seed, spine, anatomy, stored, profile)
         beside.rename(folder)
+    else:
+        _require_variant(folder, study_id, variant)
     return MadeStudy(
         labels=label_study(model, seed, anatomy.severity),
         series=tuple((s.series_id, DESCRIPTION_OF_VIEW[s.protocol.view]) for s in stored),
         points=true_points(spine, anatomy, stored),
         instances={s.series_id: len(s.affines) for s in stored},
     )
+
+
+def _require_variant(folder: Path, study_id: str, variant: tuple[str, ...]) -> None:
+    expected = derived_uid("study", study_id, *variant)
+    found = {read_headers(path)[0].study_uid for path in sorted(folder.rglob("*.dcm"))[:1]}
+    if found != {expected}:
+        raise InvalidStudyError(
+            f"{folder} holds images made with other settings (halo or profile): expected study "
+            f"{expected}, found {', '.join(found) or 'no image'}; choose another folder"
+        )
 
 
 def _write_images(
@@ -261,9 +295,9 @@ def _write_series(
     protocol, series_id = stored.protocol, stored.series_id
     sequence = protocol.sequence
     series = MrSeries(
-        study_uid=derived_uid("study", study_id),
-        series_uid=derived_uid("series", series_id),
-        frame_of_reference_uid=derived_uid("frame", study_id),
+        study_uid=derived_uid("study", study_id, *stored.variant),
+        series_uid=derived_uid("series", series_id, *stored.variant),
+        frame_of_reference_uid=derived_uid("frame", study_id, *stored.variant),
         series_number=stored.number,
         series_description=_RSNA_DESCRIPTION[protocol.view] if rsna else protocol.description,
         protocol_name=f"L-SPINE {protocol.description}",
@@ -292,7 +326,7 @@ def _write_series(
                 ),
                 pixel_spacing_mm=spacing,
                 instance_number=k,
-                sop_instance_uid=derived_uid("instance", series_id, k),
+                sop_instance_uid=derived_uid("instance", series_id, k, *stored.variant),
                 window=((low + high) / 2, max(high - low, 1.0)),
             )
         )
