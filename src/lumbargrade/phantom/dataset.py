@@ -26,7 +26,8 @@ from lumbargrade.dicom.write_mr import HeaderProfile
 from lumbargrade.labels import GRADES, TARGETS
 from lumbargrade.phantom.labels import DEFAULT_HALO, StudyLabels, label_model, label_study
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
-from lumbargrade.phantom.study import TruePoint, make_study
+from lumbargrade.phantom.study import make_study
+from lumbargrade.phantom.truth import TruePoint
 
 FIRST_STUDY_ID = 100000
 """The study of seed 0."""

@@ -1,7 +1,6 @@
-"""One synthetic study: anatomy, images and the truth about its points.
+"""One synthetic study: anatomy → images and files, and the truth about them.
 
-What must stay true: points are computed in patient mm from the solved anatomy and only then placed
-on slices; nothing is read back from the images.
+What must stay true: a study's folder appears whole or not at all, and equal UIDs mean equal images.
 """
 
 import shutil
@@ -12,7 +11,6 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from lumbargrade.arrays import Point
 from lumbargrade.dicom.slice_header import read_headers
 from lumbargrade.dicom.write_mr import (
     HeaderProfile,
@@ -21,22 +19,18 @@ from lumbargrade.dicom.write_mr import (
     derived_uid,
     write_mr_series,
 )
-from lumbargrade.geometry import Location, locate
-from lumbargrade.labels import LEVELS, Condition, Family, Level, Target, View
+from lumbargrade.labels import View
 from lumbargrade.phantom.acquisition import Scanner, acquire
 from lumbargrade.phantom.anatomy import Anatomy, solve_anatomy
 from lumbargrade.phantom.body import build_body
 from lumbargrade.phantom.labels import LabelModel, StudyLabels, label_study
-from lumbargrade.phantom.measures import SIDE_SIGN
 from lumbargrade.phantom.paint import paint_spine
 from lumbargrade.phantom.protocol import STREAM_OF_VIEW, SeriesProtocol, plan_study
 from lumbargrade.phantom.spine import Spine, build_spine
 from lumbargrade.phantom.streams import generator
 from lumbargrade.phantom.tissue import Tissue, tissue_signals
+from lumbargrade.phantom.truth import StoredSeries, TruePoint, true_points
 from lumbargrade.records import InvalidStudyError
-
-DISC_CONDITION = "disc"
-"""How auxiliary disc points are called in ``phantom_truth.csv``."""
 
 DESCRIPTION_OF_VIEW = {
     View.SAGITTAL_T1: "Sagittal T1",
@@ -57,29 +51,6 @@ _FULL_SCALE_PERCENTILE = 99.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TruePoint:
-    """One row of ``phantom_truth.csv``."""
-
-    target: Target | None
-    """None for an auxiliary disc point."""
-    level: Level
-    measure: float | None
-    unit: str
-    severity: float | None
-    position_lps_mm: Point
-    series_id: str
-    instance_number: int
-    column: float
-    row: float
-    covered: bool
-
-    @property
-    def condition(self) -> str:
-        """The condition's word, ``disc`` for an auxiliary point."""
-        return self.target.condition if self.target is not None else DISC_CONDITION
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MadeStudy:
     """What making a study leaves behind besides its files."""
 
@@ -88,16 +59,6 @@ class MadeStudy:
     points: tuple[TruePoint, ...]
     instances: dict[str, int]
     """Number of instances per series id."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _StoredSeries:
-    series_id: str
-    number: int
-    protocol: SeriesProtocol
-    affines: Float64[np.ndarray, "slice 4 4"]
-    """Of the stored pixels, in instance order."""
-    variant: tuple[str, ...]
 
 
 def make_study(
@@ -129,7 +90,7 @@ def make_study(
     spine = build_spine(seed)
     anatomy = solve_anatomy(seed, spine, model.draw_severity(seed))
     stored = [
-        _StoredSeries(
+        StoredSeries(
             series_id=f"{study_id}{number:02d}",
             number=number,
             protocol=protocol,
@@ -169,7 +130,7 @@ def _write_images(
     seed: int,
     spine: Spine,
     anatomy: Anatomy,
-    stored: list[_StoredSeries],
+    stored: list[StoredSeries],
     profile: HeaderProfile,
 ) -> None:
     """Paint, scan and write every series."""
@@ -220,74 +181,10 @@ def scan_series(
     return [np.clip(np.rint(image * gain), 0, 4095).astype(np.uint16) for image in images]
 
 
-def true_points(
-    spine: Spine, anatomy: Anatomy, stored: list[_StoredSeries]
-) -> tuple[TruePoint, ...]:
-    """All 25 targets and the five disc points, each on the slice that shows it best."""
-    places = []
-    for level, solved in zip(LEVELS, anatomy.levels, strict=True):
-        for condition in Condition:
-            side = condition.side
-            if side is None:
-                x, d, s = 0.0, solved.sac_centre_d_mm, solved.s_mm
-            elif condition.family is Family.FORAMINAL:
-                foramen = solved.foramen[side]
-                d, height = foramen.centroid()
-                x, s = SIDE_SIGN[side] * foramen.x_mm, solved.s_mm + height / foramen.stretch
-            else:
-                recess = solved.recess[side]
-                x, d, s = recess.narrowest_x_mm, recess.narrowest_d_mm, solved.s_mm
-            places.append((Target(condition=condition, level=level), level, (x, d, s)))
-    places.sort(key=lambda place: place[0].index)
-    auxiliary = [
-        (None, level, (0.0, solved.bulge_mm, solved.s_mm))
-        for level, solved in zip(LEVELS, anatomy.levels, strict=True)
-    ]
-    return tuple(
-        _true_point(spine, anatomy, stored, target, level, place)
-        for target, level, place in [*places, *auxiliary]
-    )
-
-
-def _true_point(
-    spine: Spine,
-    anatomy: Anatomy,
-    stored: list[_StoredSeries],
-    target: Target | None,
-    level: Level,
-    place: tuple[float, float, float],
-) -> TruePoint:
-    view = target.condition.view if target is not None else View.SAGITTAL_T2
-    position = spine.to_lps(*place)
-    series = [s for s in stored if s.protocol.view is view]
-    location = _locate(series, position, spine.axes_lps(place[2])[2])
-    numbers = [(s.series_id, k + 1) for s in series for k in range(len(s.affines))]
-    series_id, instance_number = numbers[location.slice_index]
-    canal = target is not None and target.condition.family is Family.CANAL
-    return TruePoint(
-        target=target,
-        level=level,
-        measure=float(anatomy.measures[target.index]) if target is not None else None,
-        unit="" if target is None else "mm2" if canal else "mm",
-        severity=float(anatomy.severity[target.index]) if target is not None else None,
-        position_lps_mm=position,
-        series_id=series_id,
-        instance_number=instance_number,
-        column=location.column,
-        row=location.row,
-        covered=location.covered,
-    )
-
-
-def _locate(series: list[_StoredSeries], position: Point, normal: Point) -> Location:
-    shapes = np.concatenate([np.tile(s.protocol.stored, (len(s.affines), 1)) for s in series])
-    return locate(np.concatenate([s.affines for s in series]), shapes, position, normal=normal)
-
-
 def _write_series(
     folder: Path,
     study_id: str,
-    stored: _StoredSeries,
+    stored: StoredSeries,
     images: list[NDArray[np.uint16]],
     profile: HeaderProfile,
 ) -> None:
