@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from fake_studies import series, slices
+from lumbargrade.dicom.write_mr import write_mr_series
 from lumbargrade.phantom.dataset import write_dataset
 
 PHANTOM_SEED = 2000
@@ -15,3 +17,10 @@ def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("phantom")
     write_dataset(out, studies=2, seed=PHANTOM_SEED, workers=2)
     return out
+
+
+@pytest.fixture
+def sagittal(tmp_path: Path) -> Path:
+    """A folder with one sagittal T2 series of 12 slices."""
+    write_mr_series(tmp_path / "study", series(), slices())
+    return tmp_path / "study"

@@ -1,15 +1,18 @@
 """Small synthetic series written as real DICOM files, for the tests of the reader."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+import pytest
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
+from lumbargrade.dicom import read_study
 from lumbargrade.dicom.write_mr import (
     HeaderProfile,
     MrSeries,
@@ -17,11 +20,17 @@ from lumbargrade.dicom.write_mr import (
     derived_uid,
     write_mr_series,
 )
+from lumbargrade.records import InvalidStudyError, Series, Study
 
 Array = NDArray[np.float64]
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real images beside the repository; tests that need them skip where they are absent."""
+
+CASES = SHARED_DATA / "dicom_cases"
+needs_cases = pytest.mark.skipif(
+    not CASES.is_dir(), reason="the public DICOM cases are not beside the repository"
+)
 
 SAGITTAL = np.array([0.0, 1, 0, 0, 0, -1])
 AXIAL = np.array([1.0, 0, 0, 0, 1, 0])
@@ -146,3 +155,29 @@ def edit_all(folder: Path, **tags: Any) -> None:
     """Change tags of every file below a folder."""
     for path in sorted(folder.rglob("*.dcm")):
         edit(path, **tags)
+
+
+def set_pixels(path: Path, change: Callable[[Dataset, np.ndarray], np.ndarray]) -> None:
+    dataset = pydicom.dcmread(path)
+    array = np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns)
+    dataset.PixelData = change(dataset, array).astype("<u2").tobytes()
+    dataset.save_as(path)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def only_series(study: Study) -> Series:
+    (found,) = study.series
+    return found
+
+
+def positions(found: Series) -> np.ndarray:
+    return np.stack([image.affine[:3, 3] for image in found.slices])
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InvalidStudyError) as caught:
+        read_study(folder)
+    return str(caught.value)

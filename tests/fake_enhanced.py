@@ -1,0 +1,52 @@
+"""Enhanced multi-frame files made of written single-frame ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
+
+
+def enhanced(folder: Path) -> Path:
+    """The 12 sagittal slices of a folder as one enhanced multi-frame file."""
+    files = sorted(folder.glob("*.dcm"), key=lambda path: int(path.stem))
+    frames = [pydicom.dcmread(file) for file in files]
+    merged = pydicom.dcmread(files[0])
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+                    "EchoTime", "RepetitionTime", "WindowCenter", "WindowWidth"):  # fmt: skip
+        delattr(merged, keyword)
+    merged.SOPClassUID = merged.file_meta.MediaStorageSOPClassUID = (
+        pydicom.uid.EnhancedMRImageStorage
+    )
+    merged.NumberOfFrames = len(frames)
+    merged.PixelData = b"".join(frame.PixelData for frame in frames)
+    merged.SharedFunctionalGroupsSequence = DicomSequence([Dataset()])
+    shared = merged.SharedFunctionalGroupsSequence[0]
+    shared.MRTimingAndRelatedParametersSequence = [item(RepetitionTime="3500")]
+    shared.PixelMeasuresSequence = [item(PixelSpacing=[5, 5], SliceThickness="4")]
+    merged.PerFrameFunctionalGroupsSequence = DicomSequence(
+        [
+            item(
+                PlanePositionSequence=[item(ImagePositionPatient=frame.ImagePositionPatient)],
+                PlaneOrientationSequence=[
+                    item(ImageOrientationPatient=frame.ImageOrientationPatient)
+                ],
+                MREchoSequence=[item(EffectiveEchoTime=100.0)],
+                FrameVOILUTSequence=[item(WindowCenter="250", WindowWidth="500")],
+                PixelValueTransformationSequence=[item(RescaleSlope="2", RescaleIntercept="0")],
+            )
+            for frame in frames
+        ]
+    )
+    target = folder.parent / "enhanced" / "IM1"
+    target.parent.mkdir()
+    merged.save_as(target)
+    return target
+
+
+def item(**tags: Any) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    return dataset

@@ -1,0 +1,131 @@
+"""Slices stand where their tags say, or their series is refused by name."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from fake_studies import edit, edit_all, only_series, positions, refusal, series, slices
+from lumbargrade.dicom import read_study
+from lumbargrade.dicom.write_mr import write_mr_series
+
+
+def test_slices_come_in_geometric_order_whatever_names_and_numbers(tmp_path: Path) -> None:
+    images = slices(count=9)
+    shuffled = np.random.default_rng(1).permutation(9)
+    renumbered = [replace(images[i], instance_number=int(n) + 1) for n, i in enumerate(shuffled)]
+    write_mr_series(tmp_path / "a", series(), renumbered)
+    for index, path in enumerate(sorted((tmp_path / "a").iterdir())):
+        nested = tmp_path / "b" / f"{index % 3}" / f"IM{7919 * index % 101:06d}"  # no suffix
+        nested.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(nested)
+    found = only_series(read_study(tmp_path))
+    np.testing.assert_allclose(np.diff(positions(found)[:, 0]), 4.4, atol=1e-6)
+    expected = sorted(images, key=lambda image: image.position_lps_mm[0])
+    for read, written in zip(found.slices, expected, strict=True):
+        assert read.sop_instance_uid == written.sop_instance_uid
+        np.testing.assert_array_equal(read.pixels, written.pixels)
+
+
+def test_planted_points_come_back_within_a_micrometre(tmp_path: Path) -> None:
+    images = slices(centre_lps_mm=(1 / 3, -61.2345678, 812.7))
+    write_mr_series(tmp_path, series(), images)
+    by_uid = {image.sop_instance_uid: image for image in images}
+    for read in only_series(read_study(tmp_path)).slices:
+        written = by_uid[read.sop_instance_uid]
+        along_columns, along_rows = written.image_orientation.reshape(2, 3)
+        point = written.position_lps_mm + 5.0 * (17.25 * along_rows + 8.5 * along_columns)
+        np.testing.assert_allclose((read.affine @ [0, 17.25, 8.5, 1])[:3], point, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"PixelSpacing": None}, "PixelSpacing is missing"),
+        ({"PixelSpacing": [0, 0]}, "PixelSpacing is missing, malformed or not positive"),
+        ({"PixelSpacing": [0.5]}, "PixelSpacing is missing"),
+        ({"ImageOrientationPatient": None}, "ImageOrientationPatient is missing"),
+        ({"ImagePositionPatient": None}, "ImagePositionPatient is missing"),
+        ({"ImageOrientationPatient": [0, 1, 0, 0, 0.5, -1]}, "is not orthonormal"),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "is not orthonormal"),
+        ({"SOPInstanceUID": None}, "SOPInstanceUID is missing"),
+        ({"FrameOfReferenceUID": "1.2.3"}, "2 frames of reference"),
+    ],
+)
+def test_a_slice_that_cannot_be_placed_refuses_its_series_by_name(
+    sagittal: Path, tags: dict[str, Any], reason: str
+) -> None:
+    edit(sagittal / "7.dcm", **tags)
+    text = refusal(sagittal)
+    assert reason in text
+    assert "frames of reference" in reason or str(sagittal / "7.dcm") in text
+
+
+def test_a_malformed_number_counts_as_missing(sagittal: Path) -> None:
+    path = sagittal / "7.dcm"
+    path.write_bytes(path.read_bytes().replace(b"5.0\\5.0", b"x.0\\5.0"))
+    assert "PixelSpacing is missing, malformed" in refusal(sagittal)
+
+
+def test_slice_spacing_is_measured_before_it_is_believed(sagittal: Path) -> None:
+    edit_all(sagittal, SpacingBetweenSlices="9.9", SliceThickness="1")
+    spacing = np.linalg.norm(only_series(read_study(sagittal)).slices[0].affine[:3, 0])
+    assert spacing == pytest.approx(4.4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [({}, 4.4), ({"SpacingBetweenSlices": None}, 4.0)],
+)
+def test_a_lone_slice_takes_its_spacing_from_its_tags(
+    tmp_path: Path, tags: dict[str, Any], expected: float
+) -> None:
+    images = [*slices(count=8), slices(count=1, centre_lps_mm=(60, 0, 0), first_number=9)[0]]
+    write_mr_series(tmp_path, series(), images)
+    edit_all(tmp_path, **tags)
+    found = only_series(read_study(tmp_path))
+    assert [image.stack for image in found.slices] == [0] * 8 + [1]
+    assert np.linalg.norm(found.slices[-1].affine[:3, 0]) == pytest.approx(expected)
+
+
+def test_a_lone_slice_without_any_spacing_is_refused(tmp_path: Path) -> None:
+    images = [*slices(count=8), slices(count=1, centre_lps_mm=(60, 0, 0), first_number=9)[0]]
+    write_mr_series(tmp_path, series(), images)
+    edit_all(tmp_path, SpacingBetweenSlices=None, SliceThickness=None)
+    assert "a lone slice without SpacingBetweenSlices and SliceThickness" in refusal(tmp_path)
+
+
+def test_duplicates_are_left_out_with_a_warning(sagittal: Path) -> None:
+    shutil.copy(sagittal / "3.dcm", sagittal / "copy.dcm")
+    shutil.copy(sagittal / "4.dcm", sagittal / "again.dcm")
+    edit(sagittal / "again.dcm", SOPInstanceUID="1.2.3.4", InstanceNumber=99)
+    study = read_study(sagittal)
+    assert len(only_series(study).slices) == 12
+    assert any("1 left out, copies of the same SOP instance" in line for line in study.warnings)
+    assert any("1 left out, at the place of another slice" in line for line in study.warnings)
+    assert any(line.endswith("study/again.dcm") for line in study.warnings)
+
+
+def test_one_uid_at_two_places_is_refused(sagittal: Path) -> None:
+    edit(sagittal / "5.dcm", SOPInstanceUID=pydicom.dcmread(sagittal / "4.dcm").SOPInstanceUID)
+    assert "share one SOPInstanceUID" in refusal(sagittal)
+
+
+def test_a_missing_slice_is_a_warning(sagittal: Path) -> None:
+    (sagittal / "6.dcm").unlink()
+    study = read_study(sagittal)
+    assert len(only_series(study).slices) == 11
+    assert any("gap of 8.8 mm in stack 1" in line for line in study.warnings)
+
+
+def test_slices_of_different_matrices_keep_their_own_pixels(sagittal: Path) -> None:
+    images = slices(count=2, shape=(30, 36), centre_lps_mm=(30.8, 0, 0), first_number=13)
+    write_mr_series(sagittal, series(), images)
+    study = read_study(sagittal)
+    shapes = {image.pixels.shape for image in only_series(study).slices}
+    assert shapes == {(48, 40), (30, 36)}
+    assert any("different matrices: 30 x 36, 48 x 40" in line for line in study.warnings)
