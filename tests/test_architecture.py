@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lumbargrade"
 
-VOCABULARY = {"labels", "arrays", "config", "geometry", "records", "stacks"}
+VOCABULARY = {"labels", "arrays", "config", "geometry", "records", "stacks", "atomic_files"}
 KNOW_BOTH_STAGES = {"pipeline", "recipe", "cli"}
 LEARNING_LIBRARIES = {
     "torch",

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lumbargrade.atomic_files import write_beside
 from lumbargrade.competition import (
     instance_path,
     read_coordinate_images,
@@ -13,7 +14,6 @@ from lumbargrade.competition import (
     read_submission,
     read_truth,
     study_ids,
-    write_beside,
     write_points,
     write_submission,
     write_table,

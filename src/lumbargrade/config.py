@@ -12,6 +12,8 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lumbargrade.atomic_files import write_beside
+
 
 class ConfigError(ValueError):
     """A settings file or ``--set`` value that cannot be used."""
@@ -47,7 +49,7 @@ class Settings(BaseModel):
 
     def to_yaml(self, path: Path) -> None:
         """Write the resolved settings."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        write_beside(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
 
 def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str:

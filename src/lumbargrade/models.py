@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lumbargrade.competition import write_beside
+from lumbargrade.atomic_files import write_beside
 from lumbargrade.config import ConfigError
 from lumbargrade.labels import VIEWS, View
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lumbargrade.competition import write_beside, write_grades, write_points, write_table
+from lumbargrade.atomic_files import write_beside
+from lumbargrade.competition import write_grades, write_points, write_table
 from lumbargrade.labels import GRADES, TARGETS, VIEWS, Flag, Target, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.prediction import Prediction

@@ -26,7 +26,7 @@ from lumbargrade.competition.dataset import (
     study_folder,
     study_ids,
 )
-from lumbargrade.competition.table import write_beside, write_table
+from lumbargrade.competition.table import write_table
 from lumbargrade.competition.truth import TruthPoint, read_truth
 
 __all__ = [
@@ -48,7 +48,6 @@ __all__ = [
     "series_folder",
     "study_folder",
     "study_ids",
-    "write_beside",
     "write_grades",
     "write_points",
     "write_submission",

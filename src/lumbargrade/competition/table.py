@@ -6,7 +6,6 @@ written beside its place and renamed into it, so that a killed run leaves no hal
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from lumbargrade.atomic_files import write_beside
 from lumbargrade.records import InvalidStudyError
 
 T = TypeVar("T")
@@ -112,17 +112,6 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
                 )
             named = dict(zip(header, cells, strict=True))
             yield TableRow(path=path, line=reader.line_num, cells=named)
-
-
-def write_beside(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in its own folder, then rename it into place."""
-    data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
