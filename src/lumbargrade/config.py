@@ -211,13 +211,26 @@ class AugmentSettings(Settings):
     """Probability of hiding all crops of a view, so that the others learn to answer for it."""
 
 
+class SequenceSettings(Settings):
+    """How the vectors of a study's 25 crops are mixed before they are graded."""
+
+    over: Literal["level", "condition", "level+condition", "all", "none"] = "level"
+    """The conditions of a level, the levels of a condition, both side by side, or all 25."""
+    kind: Literal["lstm", "transformer"] = "lstm"
+    skip: bool = True
+    """Add each crop's own vector to what the sequence model makes of it."""
+    attention_heads: int = Field(default=4, ge=1)
+    """Of the transformer."""
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Of the transformer."""
+
+
 class ClassifierSettings(Settings):
-    """Stage 2: 2.5-D classifier with a level-wise sequence model."""
+    """Stage 2: 2.5-D classifier with a sequence model over the crops."""
 
     encoder: str = "regnety_002"
     lstm_hidden: int = Field(default=96, ge=8)
-    sequence_skip: bool = True
-    """Add each crop's own vector to what the level-wise sequence model makes of the level."""
+    sequence: SequenceSettings = SequenceSettings()
     mirror_right: bool = True
     """Show right-sided crops mirrored, so that the network sees left sides only."""
     level_bias: bool = True

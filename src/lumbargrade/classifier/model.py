@@ -1,8 +1,7 @@
-"""The stage-2 network: crops of a study → one vector per crop → grades, level by level.
+"""The stage-2 network: crops of a study → one vector per crop → mixed by a sequence model → grades.
 
-What must stay true: what is said of a level depends on that level's five crops alone (in eval
-mode the Jacobian is block-diagonal by level); an absent slice or crop has no influence, whatever
-its pixels hold.
+What must stay true: a crop's vector depends on that crop alone, and ``sequence.py`` decides alone
+which others it meets; an absent slice or crop has no influence, whatever its pixels hold.
 
 Source: after the 5th-place solution of the RSNA 2024 competition (2.5-D CNN, bi-LSTM over slices,
 attention pooling, bi-LSTM over the conditions of a level).
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 import lumbargrade.timm_import  # noqa: F401  timm imports torchvision
+from lumbargrade.classifier.sequence import SequenceModel
 from lumbargrade.config import ClassifierSettings
 from lumbargrade.crops import MIRROR_AXIS
 from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, Family, Side
@@ -95,9 +95,7 @@ class GradeClassifier(nn.Module):
         )
         self.pool = AttentionPool(width)
         self.missing = nn.Parameter(torch.zeros(len(CONDITIONS), width))
-        self.over_conditions = nn.LSTM(
-            width, settings.lstm_hidden, batch_first=True, bidirectional=True
-        )
+        self.sequence = SequenceModel(width, settings.sequence)
         self.heads = GradeHeads(width, settings)
         self._frozen_body = False
 
@@ -111,8 +109,7 @@ class GradeClassifier(nn.Module):
         """
         images, slice_present = self._turn_to_left(images, slice_present)
         vectors = self._crop_vectors(images, slice_present)
-        vectors = self._mix_conditions(vectors)
-        logits: Tensor = self.heads(vectors)
+        logits: Tensor = self.heads(self.sequence(vectors))
         return logits
 
     def renew_heads(self) -> None:
@@ -166,17 +163,6 @@ class GradeClassifier(nn.Module):
         features = shown.new_zeros(*present.shape, shown.shape[-1])
         features[present] = shown
         return features
-
-    def _mix_conditions(
-        self, vectors: Float[Tensor, "study 5 5 width"]
-    ) -> Float[Tensor, "study 5 5 width"]:
-        levels = vectors.transpose(1, 2)  # (study, level, condition, width)
-        mixed, _ = self.over_conditions(levels.flatten(0, 1))
-        mixed = mixed.reshape(levels.shape)
-        if self.settings.sequence_skip:
-            mixed = mixed + levels
-        by_condition: Tensor = mixed.transpose(1, 2)
-        return by_condition
 
 
 def _create_encoder(name: str) -> tuple[nn.Module, int]:
