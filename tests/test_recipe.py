@@ -23,11 +23,13 @@ from lumbargrade.config import (
 )
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks
+from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import TARGETS
 from lumbargrade.models import open_models
+from lumbargrade.one_member import train_one_classifier
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, survey
-from lumbargrade.recipe import RunSummary, run_recipe, train_one_classifier
+from lumbargrade.recipe import RunSummary, run_recipe
 from lumbargrade.training.checkpoint import WEIGHTS, load_weights
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -157,6 +159,44 @@ def test_a_folder_takes_one_recipe_and_one_set_of_data(
         run_recipe(TINY, fewer, finished.out)
 
 
+def test_what_a_kill_left_in_a_finished_run_is_swept_away(
+    finished: RunSummary, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished.out, out)
+    member = out / "members/detector_axial_t2/fold0"
+    (member / "checkpoint").mkdir()  # killed between the weights' rename and its removal
+    (member / "checkpoint" / "state.pt").write_bytes(b"old")
+    (out / ".out_of_fold.csv.4711.partial").write_text("half")
+    (member / ".weights.safetensors.4711.partial").write_bytes(b"half")
+    (out / "manifest.json").unlink()
+    run_recipe(TINY, cache, out, device="cpu")
+    assert files_of(out) == files_of(finished.out)
+
+
+def test_two_processes_do_not_train_into_one_folder(
+    finished: RunSummary, cache: Path, tmp_path: Path
+) -> None:
+    with held_folder(tmp_path / "run"), pytest.raises(ConfigError, match="another process"):
+        run_recipe(TINY, cache, tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 4}, "other data"),
+        ({"crops": CropSettings(slices=1, size_px=16, side_mm=64.0)}, r"\(crops.slices\)"),
+        ({"split": SplitSettings(detector=0.3)}, "other data"),
+    ],
+)
+def test_a_members_folder_takes_one_set_of_settings_and_data(
+    cache: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    train_one_classifier(TINY, cache, tmp_path, device="cpu")
+    with pytest.raises(ConfigError, match=message):
+        train_one_classifier(TINY.model_copy(update=changes), cache, tmp_path, device="cpu")
+
+
 def test_a_stripped_run_is_a_model_folder_with_rounded_weights(
     finished: RunSummary, tmp_path: Path
 ) -> None:
@@ -188,7 +228,9 @@ def test_one_classifier_trains_at_found_or_at_marked_points(
     landmarks = finished.out / "landmarks.jsonl" if at_found_points else None
     out = tmp_path / "classifier"
     score = train_one_classifier(TINY, cache, out, landmarks=landmarks, device="cpu")
-    same = files_of(out) == files_of(finished.out / "members/classifier/fold0")
+    files = files_of(out)
+    assert files.pop("split.json")
+    same = files == files_of(finished.out / "members/classifier/fold0")
     assert same is at_found_points
     assert (score == finished.score) is at_found_points
 

@@ -6,14 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lumbargrade.config import FitSettings
+from lumbargrade.config import ConfigError, FitSettings
 from lumbargrade.training import checkpoint
-from lumbargrade.training.loop import (
-    FitResult,
-    Task,
-    fit,
-    update_average,
-)
+from lumbargrade.training.average import update_average
+from lumbargrade.training.loop import FitResult, Task, fit
+from lumbargrade.training.stopping import Stop, Stopped
 
 SETTINGS = FitSettings(epochs=4, learning_rate=0.02)
 
@@ -83,6 +80,122 @@ def test_resumed_equals_uninterrupted_byte_for_byte(tmp_path: Path) -> None:
     task = SumTask()
     run(task, tmp_path / "cut")
     assert task.epochs_seen == [3]
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+class StoppingTask(SumTask):
+    """Asks to stop while a given step, or a validation, is under way."""
+
+    def __init__(self, stop: Stop, *, at_step: int | None = None) -> None:
+        super().__init__()
+        self.stop = stop
+        self.at_step = at_step
+        self.steps = 0
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        self.steps += 1
+        if self.steps == self.at_step:
+            self.stop.ask(15)
+        return super().loss(model, batch)
+
+    def validate(self, model: nn.Module) -> Mapping[str, float]:
+        if self.at_step is None:
+            self.stop.ask(15)
+        return super().validate(model)
+
+
+@pytest.mark.parametrize("at_step", [1, 3, 5, 8, 20, None])
+def test_a_run_stopped_inside_an_epoch_goes_on_from_that_step(
+    tmp_path: Path, at_step: int | None
+) -> None:
+    run(SumTask(), tmp_path / "whole")
+    stop = Stop()
+    with pytest.raises(Stopped):
+        fit(
+            small_network(), StoppingTask(stop, at_step=at_step), SETTINGS, tmp_path / "cut",
+            seed=7, device="cpu", stop=stop,
+        )  # fmt: skip
+    done = 5 if at_step is None else at_step
+    torch.manual_seed(999)  # another process has drawn other numbers meanwhile
+    rest = StoppingTask(Stop(), at_step=10**6)
+    run(rest, tmp_path / "cut")
+    assert rest.steps == 20 - done
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def test_a_second_request_stops_at_once() -> None:
+    def ask_twice_in_a_step() -> None:
+        stop = Stop()
+        with stop.held():
+            stop.ask(15)
+            stop.ask(15)
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_twice_in_a_step()
+
+
+def test_a_request_outside_a_step_takes_effect_at_once() -> None:
+    with pytest.raises(Stopped) as stopped:
+        Stop().ask(2)
+    assert stopped.value.signal_number == 2
+
+
+@pytest.mark.parametrize("written", ["metrics.jsonl", "state.pt"])
+def test_a_kill_after_any_file_of_an_epoch_is_healed(
+    tmp_path: Path, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last epoch is the best one, so its weights must not be lost, nor its line doubled."""
+    scores = [0.5, 0.4, 0.3, 0.2]
+    run(SumTask(scores=scores), tmp_path / "whole")
+    name = {"metrics.jsonl": "write_metrics", "state.pt": "save_state"}[written]
+    original, calls = getattr(checkpoint, name), 0
+
+    def killed(*arguments: object) -> None:
+        nonlocal calls
+        original(*arguments)
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(SumTask(scores=scores), tmp_path / "cut")
+    run(SumTask(scores=scores), tmp_path / "cut")
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def test_other_settings_do_not_take_up_a_state(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(SumTask(stop_after=2), tmp_path)
+    longer = SETTINGS.model_copy(update={"epochs": 9})
+    with pytest.raises(ConfigError, match="epochs 4, now 9"):
+        run(SumTask(), tmp_path, longer)
+    with pytest.raises(ConfigError, match="seed 7, now 8"):
+        fit(small_network(), SumTask(), SETTINGS, tmp_path, seed=8, device="cpu")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "older"])
+def test_a_damaged_state_is_told_and_training_begins_anew(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(SumTask(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(SumTask(stop_after=2), tmp_path / "cut")
+    path = tmp_path / "cut" / "checkpoint" / "state.pt"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        weight = checkpoint.load_state(tmp_path / "cut")["model"]["0.weight"]  # type: ignore[index]
+        content[content.index(weight.numpy().tobytes())] ^= 1
+        path.write_bytes(content)
+    else:
+        torch.save({"epoch": 2}, path)
+    task = SumTask()
+    run(task, tmp_path / "cut")
+    assert task.epochs_seen == [0, 1, 2, 3]
+    assert "training begins anew" in caplog.text
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 

@@ -6,7 +6,7 @@ same bytes; a run's folder takes one recipe and one set of data.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +16,10 @@ from lumbargrade.classifier.dataset import StudyCrops, cut_studies, stacked_labe
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
-from lumbargrade.config import ConfigError, CropSettings, DetectorSettings, Recipe
+from lumbargrade.config import CropSettings, DetectorSettings, Recipe
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
+from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import Split, split_studies
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
@@ -30,7 +31,6 @@ from lumbargrade.out_of_fold import (
     Landmarks,
     append_landmarks,
     marked_landmarks,
-    read_landmarks,
     repair_landmarks,
     write_points_table,
 )
@@ -41,8 +41,9 @@ from lumbargrade.prepared import (
     prepared_cache,
     survey,
 )
-from lumbargrade.run_folder import claim_data, claim_recipe, parts_of
-from lumbargrade.training.checkpoint import is_complete
+from lumbargrade.run_folder import claim_data, claim_settings, parts_of
+from lumbargrade.training.checkpoint import is_complete, remove_state
+from lumbargrade.training.stopping import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,13 @@ class RunSummary:
 
 
 def run_recipe(
-    recipe: Recipe, data: Path, out: Path, *, device: str = "auto", workers: int = 1
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    workers: int = 1,
+    stop: Stop | None = None,
 ) -> RunSummary:
     """Train everything that a recipe asks for, or go on with it.
 
@@ -78,85 +85,36 @@ def run_recipe(
         out: the run's folder.
         device: auto, cpu, cuda, cuda:N or mps.
         workers: processes for preparing.
+        stop: asks the run to stop where it can go on later without loss.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe or other data.
+        ConfigError: the folder holds a run of another recipe or other data, or another process
+            works in it.
         InvalidStudyError: too few studies, or none that can be read.
+        Stopped: the run was asked to stop; the same call goes on.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    claim_recipe(out, recipe)
-    cache = prepared_cache(data, out / PREPARED, workers=workers)
-    facts = survey(cache)
-    split = split_studies(
-        {study_id: item.labels for study_id, item in facts.items()}, recipe.split, recipe.seed
-    )
-    claim_data(out, split, data_sha256(list(facts.values())))
-    run = _Run(recipe=recipe, cache=cache, out=out, facts=facts, split=split, device=device)
-    for view in VIEWS:
-        run.train_detector(view)
-    landmarks = run.find_landmarks()
-    run.train_classifier(landmarks)
-    return run.judge(landmarks)
-
-
-def train_one_classifier(
-    recipe: Recipe,
-    data: Path,
-    out: Path,
-    *,
-    landmarks: Path | None = None,
-    device: str = "auto",
-    workers: int = 1,
-) -> MetricParts:
-    """Train the classifier of a recipe alone.
-
-    Args:
-        recipe: its split, crops and classifier are used.
-        data: as for :func:`run_recipe`.
-        out: the member's folder.
-        landmarks: ``landmarks.jsonl`` of a run on the same data and split; None for the marked
-            points, and then all studies but the validation ones train.
-        device: auto, cpu, cuda, cuda:N or mps.
-        workers: processes for preparing.
-
-    Returns:
-        The score on the validation studies.
-
-    Raises:
-        ConfigError: the landmarks are not those of this split.
-    """
-    cache = prepared_cache(data, out / PREPARED, workers=workers)
-    labels = {study_id: item.labels for study_id, item in survey(cache).items()}
-    split = split_studies(labels, recipe.split, recipe.seed)
-    if landmarks is None:
-        training_ids = tuple(labels.keys() - set(split.classifier_validation))
-        points = {study.study_id: marked_landmarks(study) for study in _opened(cache, labels)}
-    else:
-        training_ids = split.classifier
-        points = read_landmarks(landmarks)
-    absent = {*training_ids, *split.classifier_validation} - points.keys()
-    if absent:
-        raise ConfigError(
-            f"{landmarks} holds no points of {len(absent)} studies of the split, "
-            f"among them {min(absent)}: is it of a run on these data with this recipe?"
+    with held_folder(out):
+        claim_settings(out, recipe)
+        cache = prepared_cache(data, out / PREPARED, workers=workers)
+        facts = survey(cache)
+        split = split_studies(
+            {study_id: item.labels for study_id, item in facts.items()}, recipe.split, recipe.seed
         )
-    wide = training_crop_settings(recipe.crops, recipe.classifier)
-    validation = cut_studies(_opened(cache, split.classifier_validation), points, recipe.crops)
-    train_classifier(
-        recipe.classifier,
-        recipe.crops,
-        cut_studies(_opened(cache, training_ids), points, wide),
-        validation,
-        out,
-        recipe.seed,
-        device=device,
-    )
-    answers = grade_studies(load_classifier(out), validation)
-    return competition_metric(stacked_labels(validation), reweight_for_metric(answers))
-
-
-def _opened(cache: Path, study_ids: Iterable[str]) -> PreparedStudies:
-    return PreparedStudies(cache, tuple(study_ids))
+        claim_data(out, split, data_sha256(list(facts.values())))
+        run = _Run(
+            recipe=recipe,
+            cache=cache,
+            out=out,
+            facts=facts,
+            split=split,
+            device=device,
+            stop=stop or Stop(),
+        )
+        for view in VIEWS:
+            run.train_detector(view)
+        landmarks = run.find_landmarks()
+        run.train_classifier(landmarks)
+        return run.judge(landmarks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +127,13 @@ class _Run:
     facts: dict[str, StudyFacts]
     split: Split
     device: str
+    stop: Stop
 
     def train_detector(self, view: View) -> None:
         """One view's detector, on the studies that have the view."""
         folder = self.out / detector_path(view)
         if is_complete(folder):
+            remove_state(folder)  # a kill may have left it
             return
         training = self._with_view(view, self.split.detector)
         validation = self._with_view(view, self.split.detector_validation)
@@ -186,6 +146,7 @@ class _Run:
             folder,
             self.recipe.seed,
             device=self.device,
+            stop=self.stop,
         )
 
     def find_landmarks(self) -> dict[str, Landmarks]:
@@ -200,8 +161,9 @@ class _Run:
                 view: load_detector(self.out / detector_path(view), self.device) for view in VIEWS
             }
             for study in self._studies(left):
-                known[study.study_id] = find_landmarks(detectors, study.volumes)
-                append_landmarks(path, study.study_id, known[study.study_id])
+                with self.stop.held():
+                    known[study.study_id] = find_landmarks(detectors, study.volumes)
+                    append_landmarks(path, study.study_id, known[study.study_id])
         write_points_table(self.out / POINTS, studies, known)
         return known
 
@@ -209,6 +171,7 @@ class _Run:
         """Stage 2, on crops at the points found."""
         folder = self.out / CLASSIFIER_PATH
         if is_complete(folder):
+            remove_state(folder)
             return
         settings, crops = self.recipe.classifier, self.recipe.crops
         wide = training_crop_settings(crops, settings)
@@ -219,7 +182,14 @@ class _Run:
         validation = cut_studies(self._studies(self.split.classifier_validation), landmarks, crops)
         logger.info("%s: training on %d studies", CLASSIFIER_PATH, len(training))
         train_classifier(
-            settings, crops, training, validation, folder, self.recipe.seed, device=self.device
+            settings,
+            crops,
+            training,
+            validation,
+            folder,
+            self.recipe.seed,
+            device=self.device,
+            stop=self.stop,
         )
 
     def judge(self, landmarks: dict[str, Landmarks]) -> RunSummary:

@@ -29,8 +29,10 @@ from lumbargrade.config import ClassifierMember, ClassifierSettings, CropSetting
 from lumbargrade.crops import wider
 from lumbargrade.labels import GRADE_WEIGHTS, GRADES, MISSING_GRADE
 from lumbargrade.metric import competition_metric, reweight_for_metric
-from lumbargrade.training.checkpoint import CONFIG, is_complete
+from lumbargrade.run_folder import claim_settings
+from lumbargrade.training.checkpoint import is_complete
 from lumbargrade.training.loop import FitResult, OnEpoch, fit
+from lumbargrade.training.stopping import Stop
 
 FIRST_STEP = "first_step"
 """Folder inside the member's folder for step 1, where there is a step 2."""
@@ -134,6 +136,7 @@ def train_classifier(
     *,
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
+    stop: Stop | None = None,
 ) -> FitResult:
     """Train one classifier into a member's folder, or go on with it.
 
@@ -146,10 +149,15 @@ def train_classifier(
         seed: of initial weights, order and augmentation.
         device: auto, cpu, cuda, cuda:N or mps.
         on_epoch: progress.
+        stop: asks the training to stop after a step.
+
+    Raises:
+        ConfigError: the folder was begun with other settings.
+        Stopped: the training was asked to stop.
     """
     member = ClassifierMember(crops=crops, classifier=settings)
     out.mkdir(parents=True, exist_ok=True)
-    member.to_yaml(out / CONFIG)
+    claim_settings(out, member)
     torch.manual_seed(seed)
     model = GradeClassifier(settings)
     model.heads.start_from(grade_prior(training, (1.0,) * len(GRADES)))
@@ -158,7 +166,10 @@ def train_classifier(
         task = ClassifierTask(
             training, validation, member, fit_settings, seed=seed, weighted=weighted
         )
-        return fit(model, task, fit_settings, folder, seed=seed, device=device, on_epoch=on_epoch)
+        return fit(
+            model, task, fit_settings, folder,
+            seed=seed, device=device, on_epoch=on_epoch, stop=stop,
+        )  # fmt: skip
 
     if settings.weighted_fit is None:
         return step(settings.fit, out, weighted=False)

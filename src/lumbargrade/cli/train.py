@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
+from lumbargrade.cli.stopping import stopping_kindly
 from lumbargrade.config import Recipe, parse_overrides
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ def train(
 ) -> None:
     """Train both stages as a recipe says; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
-    from lumbargrade.recipe import run_recipe
-    from lumbargrade.runtime import prepare_for_networks, usable_cores
+    with stopping_kindly(out) as stop:
+        from lumbargrade.recipe import run_recipe
+        from lumbargrade.runtime import prepare_for_networks, usable_cores
 
-    prepare_for_networks()
-    summary = run_recipe(settings, data, out, device=device, workers=usable_cores())
+        prepare_for_networks()
+        summary = run_recipe(settings, data, out, device=device, workers=usable_cores(), stop=stop)
     _show({"as trained": summary.score, "calibrated": summary.calibrated})
     stderr.print(f"Models: {out}", markup=False)
 
@@ -70,13 +72,15 @@ def train_classifier(
 ) -> None:
     """Train one classifier, at the points of an earlier run or at the marked ones."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
-    from lumbargrade.recipe import train_one_classifier
-    from lumbargrade.runtime import prepare_for_networks, usable_cores
+    with stopping_kindly(out) as stop:
+        from lumbargrade.one_member import train_one_classifier
+        from lumbargrade.runtime import prepare_for_networks, usable_cores
 
-    prepare_for_networks()
-    score = train_one_classifier(
-        settings, data, out, landmarks=landmarks, device=device, workers=usable_cores()
-    )
+        prepare_for_networks()
+        score = train_one_classifier(
+            settings, data, out,
+            landmarks=landmarks, device=device, workers=usable_cores(), stop=stop,
+        )  # fmt: skip
     _show({"as trained": score})
 
 

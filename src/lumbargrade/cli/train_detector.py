@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lumbargrade.cli.app import app, stderr
+from lumbargrade.cli.stopping import stopping_kindly
 from lumbargrade.config import Recipe, parse_overrides
 from lumbargrade.labels import View
 
@@ -36,27 +37,22 @@ def train_detector(
 ) -> None:
     """Train one detector on a recipe's split; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
-    from lumbargrade.detector.train import train_detector as train
-    from lumbargrade.folds import split_studies
-    from lumbargrade.prepared import PreparedStudies, prepared_cache, survey
-    from lumbargrade.recipe import PREPARED, detector_settings
-    from lumbargrade.runtime import prepare_for_networks, usable_cores
+    with stopping_kindly(out) as stop:
+        from lumbargrade.one_member import train_one_detector
+        from lumbargrade.runtime import prepare_for_networks, usable_cores
 
-    prepare_for_networks()
-    cache = prepared_cache(data, out / PREPARED, workers=usable_cores())
-    labels = {study_id: facts.labels for study_id, facts in survey(cache).items()}
-    split = split_studies(labels, settings.split, settings.seed)
-    train(
-        view,
-        detector_settings(settings, view),
-        PreparedStudies(cache, split.detector),
-        PreparedStudies(cache, split.detector_validation),
-        out,
-        settings.seed,
-        device=device,
-        on_epoch=lambda epoch, planned, metrics: stderr.print(
-            f"epoch {epoch} of {planned}: "
-            + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-        ),
-    )
+        prepare_for_networks()
+        train_one_detector(
+            settings,
+            view,
+            data,
+            out,
+            device=device,
+            workers=usable_cores(),
+            on_epoch=lambda epoch, planned, metrics: stderr.print(
+                f"epoch {epoch} of {planned}: "
+                + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+            ),
+            stop=stop,
+        )
     stderr.print(f"Detector: {out}", markup=False)

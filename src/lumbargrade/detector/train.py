@@ -23,9 +23,10 @@ from lumbargrade.detector.slices import ViewArrays, load_view
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
 from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError
+from lumbargrade.run_folder import claim_settings
 from lumbargrade.runtime import keep_big_buffers
-from lumbargrade.training.checkpoint import CONFIG
 from lumbargrade.training.loop import OnEpoch, fit
+from lumbargrade.training.stopping import Stop
 from lumbargrade.volumes import SquareVolume
 
 WORST_MM = 30.0
@@ -121,6 +122,7 @@ def train_detector(
     *,
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
+    stop: Stop | None = None,
 ) -> Path:
     """Train one detector into a member's folder, or go on with it.
 
@@ -133,16 +135,19 @@ def train_detector(
         seed: of initial weights, order and augmentation.
         device: auto, cpu, cuda, cuda:N or mps.
         on_epoch: progress.
+        stop: asks the training to stop after a step.
 
     Returns:
         The member's folder.
 
     Raises:
         InvalidStudyError: no study of either part has the view.
+        ConfigError: the folder was begun with other settings.
+        Stopped: the training was asked to stop.
     """
     out.mkdir(parents=True, exist_ok=True)
     member = DetectorMember(view=view.value, seed=seed, detector=settings)
-    member.to_yaml(out / CONFIG)
+    claim_settings(out, member)
     parts = [load_view(part, view, settings.image_size) for part in (training, validation)]
     for name, part in zip(("training", "validation"), parts, strict=True):
         if not part:
@@ -151,5 +156,5 @@ def train_detector(
     torch.manual_seed(seed)
     detector = build_detector(view, settings)
     task = DetectorTask(parts[0], parts[1], settings, seed=seed)
-    fit(detector, task, settings.fit, out, seed=seed, device=device, on_epoch=on_epoch)
+    fit(detector, task, settings.fit, out, seed=seed, device=device, on_epoch=on_epoch, stop=stop)
     return out

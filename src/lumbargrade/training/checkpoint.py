@@ -1,14 +1,18 @@
 """What a training run leaves on disk: weights, metrics, and a state from which it can go on.
 
 What must stay true: ``weights.safetensors`` appears only when training is complete, in one rename,
-so its presence means "done"; whatever is needed to resume lives in ``checkpoint/``, is written
-beside its place and renamed, is read with ``weights_only=True``, and goes when training is
-complete. No file holds a clock, a host name or a path, so equal runs leave equal bytes.
+so its presence means "done"; whatever is needed to resume, the best weights so far included, lives
+in one file in ``checkpoint/``, so that its parts cannot be of different moments; it is read with
+``weights_only=True``, and goes when training is complete. No file holds a clock, a host name or a
+path, so equal runs leave equal bytes.
 """
 
 import json
+import logging
 import os
+import pickle
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lumbargrade.atomic_files import partial_name, write_beside
+
 WEIGHTS = "weights.safetensors"
 METRICS = "metrics.jsonl"
 CONFIG = "config.yaml"
@@ -24,12 +30,14 @@ CHECKPOINT = "checkpoint"
 """Folder inside a member's folder; its absence beside weights means that training is complete."""
 
 _STATE = "state.pt"
-_BEST = "best.safetensors"
+_STATE_SCHEMA = "lumbargrade/training-state/2"
+
+logger = logging.getLogger(__name__)
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, beside their place and renamed."""
-    beside = path.with_name(path.name + ".part")
+    beside = partial_name(path)
     on_cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
     save_file(
         {
@@ -51,11 +59,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def write_metrics(history: Sequence[Mapping[str, float]], folder: Path) -> None:
-    """Write ``metrics.jsonl``, one line per epoch."""
-    path = folder / METRICS
-    beside = path.with_name(path.name + ".part")
-    beside.write_text("".join(json.dumps(dict(epoch)) + "\n" for epoch in history))
-    os.replace(beside, path)
+    """Write ``metrics.jsonl``, one line per epoch, as a whole."""
+    lines = "".join(json.dumps(dict(epoch)) + "\n" for epoch in history)
+    write_beside(folder / METRICS, lines)
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -72,29 +78,53 @@ def save_state(state: Mapping[str, Any], folder: Path) -> None:
     """Save the state to resume from; tensors, numbers, strings, lists and dicts only."""
     checkpoint = folder / CHECKPOINT
     checkpoint.mkdir(parents=True, exist_ok=True)
-    beside = checkpoint / (_STATE + ".part")
-    torch.save(dict(state), beside)
+    beside = partial_name(checkpoint / _STATE)
+    with beside.open("wb") as file:
+        torch.save({**state, "schema": _STATE_SCHEMA}, file)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut could keep the new name and lose the content
     os.replace(beside, checkpoint / _STATE)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """The saved state, tensors on the CPU, or None where there is none."""
+    """The saved state, tensors on the CPU, or None where there is none that can be used.
+
+    A state that is damaged or of another version is told of and not used: training from the
+    beginning leads to the same result.
+    """
     path = folder / CHECKPOINT / _STATE
     if not path.is_file():
         return None
+    try:
+        state = _read_state(path)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        logger.warning("%s is damaged (%s): training begins anew", path, error)
+        return None
+    if state.get("schema") != _STATE_SCHEMA:
+        logger.warning(
+            "%s: expected %s, found %s: training begins anew",
+            path, _STATE_SCHEMA, state.get("schema"),
+        )  # fmt: skip
+        return None
+    return state
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """Read a state after checking all of it: torch's own reader lets flipped bits pass."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
 
-def save_best(weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Keep the best weights so far, inside ``checkpoint/``."""
-    checkpoint = folder / CHECKPOINT
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    save_weights(weights, checkpoint / _BEST)
+def complete(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write ``weights.safetensors``, then remove what was needed to resume."""
+    save_weights(weights, folder / WEIGHTS)
+    remove_state(folder)
 
 
-def complete(folder: Path) -> None:
-    """Move the best weights to ``weights.safetensors`` and remove ``checkpoint/``."""
-    if not is_complete(folder):
-        os.replace(folder / CHECKPOINT / _BEST, folder / WEIGHTS)
+def remove_state(folder: Path) -> None:
+    """Remove ``checkpoint/``, where a kill left it beside finished weights or it is outdated."""
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)

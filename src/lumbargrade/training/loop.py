@@ -2,26 +2,34 @@
 
 What must stay true: what happens in an epoch follows from (seed, epoch) and the weights at its
 start alone, so a run that was killed and resumed leaves the same bytes as one that was not. The
-weights kept are those of the epoch with the lowest validation score.
+state is saved after every epoch, and after the step in which the run is asked to stop. The weights
+kept are those of the epoch with the lowest validation score.
 """
 
 import copy
 import logging
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-import lumbargrade.timm_import  # noqa: F401  lightning imports torchvision
 from lumbargrade.config import FitSettings
 from lumbargrade.training import checkpoint
+from lumbargrade.training.average import update_average
+from lumbargrade.training.device import (
+    deterministic,
+    make_fabric,
+    random_states,
+    set_random_states,
+)
+from lumbargrade.training.identity import FitIdentity
 from lumbargrade.training.schedule import SchedulePlan, learning_rate_factor
+from lumbargrade.training.stopping import Stop, Stopped
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -76,6 +84,7 @@ def fit(
     seed: int,
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
+    stop: Stop | None = None,
 ) -> FitResult:
     """Train a model, or go on with it, or take note that it is trained.
 
@@ -90,26 +99,30 @@ def fit(
         seed: of dropout and whatever else draws from torch's global generator.
         device: auto, cpu, cuda, cuda:N or mps.
         on_epoch: progress.
+        stop: asks the run to stop after a step.
 
     Raises:
         FloatingPointError: a score is not finite.
+        ConfigError: the folder holds the state of a run with other settings.
+        Stopped: the run was asked to stop; the same call goes on from that step.
     """
     out.mkdir(parents=True, exist_ok=True)
     if checkpoint.is_complete(out):
         return _finish(model, out)
-    fabric = _make_fabric(device)
-    with _deterministic(warn_only=fabric.device.type != "cpu"):
-        run = _Run(model, task, settings, out, fabric=fabric, seed=seed)
+    fabric = make_fabric(device)
+    with deterministic(warn_only=fabric.device.type != "cpu"):
+        run = _Run(model, task, settings, out, fabric=fabric, seed=seed, stop=stop or Stop())
         run.resume()
         while run.epoch < run.plan.epochs:
             metrics = run.train_one_epoch()
             if on_epoch is not None:
                 on_epoch(run.epoch, run.plan.epochs, metrics)
+    checkpoint.complete(out, run.best)
     return _finish(model, out)
 
 
 def _finish(model: nn.Module, out: Path) -> FitResult:
-    checkpoint.complete(out)
+    checkpoint.remove_state(out)
     model.load_state_dict(checkpoint.load_weights(out / checkpoint.WEIGHTS))
     model.eval()
     history = checkpoint.read_metrics(out)
@@ -120,7 +133,7 @@ def _finish(model: nn.Module, out: Path) -> FitResult:
 
 
 class _Run:
-    """One training run: the state between epochs, and how an epoch changes it."""
+    """One training run: its state, and how a step and an epoch change it."""
 
     def __init__(
         self,
@@ -131,9 +144,10 @@ class _Run:
         *,
         fabric: "Fabric",
         seed: int,
+        stop: Stop,
     ) -> None:
-        self.task, self.settings, self.out, self.fabric, self.seed = (
-            task, settings, out, fabric, seed,
+        self.task, self.settings, self.out, self.fabric, self.seed, self.stop = (
+            task, settings, out, fabric, seed, stop,
         )  # fmt: skip
         self.model = model
         optimizer = torch.optim.AdamW(
@@ -144,56 +158,97 @@ class _Run:
         self.averaged = copy.deepcopy(model).to(fabric.device)
         self.wrapped, self.optimizer = fabric.setup(model, optimizer)
         self.plan = SchedulePlan(settings, task.steps_per_epoch())
+        self.identity = FitIdentity.of(settings, seed=seed, steps=self.plan.steps)
         self.epoch = 0
         self.step = 0
         self.best_score = math.inf
+        self.best: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
+        self.rate = 0.0
+        self.position = 0  # steps done in this epoch
+        self.sums: dict[str, Tensor] = {}
 
     def train_one_epoch(self) -> dict[str, float]:
         """Train, average, validate, save; returns the epoch's metrics."""
-        torch.manual_seed(1_000_003 * self.seed + self.epoch)
+        try:
+            self._train_steps()
+            validated = self._validate()
+        except Stopped:  # between two steps, or in validation, which changes nothing
+            self._save()
+            logger.info("stopped in epoch %d after step %d", self.epoch + 1, self.position)
+            raise
+        with self.stop.held():
+            return self._end_epoch(validated)
+
+    def _train_steps(self) -> None:
+        """Take the steps of this epoch that are left."""
+        if self.position == 0:
+            torch.manual_seed(1_000_003 * self.seed + self.epoch)
         self.wrapped.train()
-        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.fabric.device))
-        rate = 0.0
-        for batch in self.task.batches(self.epoch):
-            rate = self._set_learning_rate()
-            parts = _named_parts(self.task.loss(self.wrapped, self.fabric.to_device(batch)))
-            self.optimizer.zero_grad()
-            self.fabric.backward(parts["loss"])
-            self.fabric.clip_gradients(
-                self.wrapped,
-                self.optimizer,
-                max_norm=self.settings.gradient_clip,
-                error_if_nonfinite=False,
-            )
-            self.optimizer.step()
-            update_average(self.averaged, self.model, self.step if self.settings.ema else None)
-            self.step += 1
-            self.plan.after_step(self.step)
-            for name, part in parts.items():
-                sums[name] += part.detach().float()
+        for batch in islice(self.task.batches(self.epoch), self.position, None):
+            with self.stop.held():
+                self._train_step(batch)
+
+    def _train_step(self, batch: Any) -> None:
+        self.rate = self._set_learning_rate()
+        parts = _named_parts(self.task.loss(self.wrapped, self.fabric.to_device(batch)))
+        self.optimizer.zero_grad()
+        self.fabric.backward(parts["loss"])
+        self.fabric.clip_gradients(
+            self.wrapped,
+            self.optimizer,
+            max_norm=self.settings.gradient_clip,
+            error_if_nonfinite=False,
+        )
+        self.optimizer.step()
+        update_average(self.averaged, self.model, self.step if self.settings.ema else None)
+        self.step += 1
+        self.position += 1
+        self.plan.after_step(self.step)
+        for name, part in parts.items():
+            value = part.detach().float()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def _end_epoch(self, validated: Mapping[str, float]) -> dict[str, float]:
         self.epoch += 1
-        losses = {f"train_{name}": float(part) / self.plan.steps for name, part in sums.items()}
-        metrics = {"epoch": self.epoch, "learning_rate": rate, **losses, **self._validate()}
+        losses = {
+            f"train_{name}": float(part) / self.plan.steps for name, part in self.sums.items()
+        }
+        metrics = {"epoch": self.epoch, "learning_rate": self.rate, **losses, **validated}
         self.history.append(metrics)
+        self.position, self.sums = 0, {}
+        if metrics["score"] < self.best_score:
+            self.best_score = metrics["score"]
+            self.best = _copied(self.averaged.state_dict())
         self.plan.after_epoch(self.epoch)
-        self._save(metrics["score"])
+        checkpoint.write_metrics(self.history, self.out)
+        self._save()
         logger.info("epoch %d of %d: score %.4f", self.epoch, self.plan.epochs, metrics["score"])
         return metrics
 
     def resume(self) -> None:
-        """Take up the state of the last whole epoch, if there is one."""
+        """Take up the saved state, if there is one.
+
+        Raises:
+            ConfigError: it is of a run with other settings.
+        """
         state = checkpoint.load_state(self.out)
         if state is None:
             return
+        self.identity.check(state["identity"], self.out)
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.best_score, self.history = state["best_score"], state["history"]
+        self.epoch, self.step, self.position = state["epoch"], state["step"], state["position"]
+        self.best_score, self.best = state["best_score"], state["best"]
+        self.history, self.rate = state["history"], state["rate"]
+        self.sums = {name: part.to(self.fabric.device) for name, part in state["sums"].items()}
         self.plan.resume(state["planned_epochs"], state["seconds"])
-        logger.info("resuming after epoch %d of %d", self.epoch, self.plan.epochs)
+        set_random_states(state["random"], self.fabric.device)
+        logger.info(
+            "going on after epoch %d of %d, step %d", self.epoch, self.plan.epochs, self.position
+        )
 
     def _set_learning_rate(self) -> float:
         factor = learning_rate_factor(
@@ -210,24 +265,26 @@ class _Run:
             metrics = self.task.validate(self.averaged)
         if not math.isfinite(metrics["score"]):
             raise FloatingPointError(
-                f"{self.out}: validation score is {metrics['score']} after epoch {self.epoch}"
+                f"{self.out}: validation score is {metrics['score']} after epoch {self.epoch + 1}"
             )
         return metrics
 
-    def _save(self, score: float) -> None:
-        if score < self.best_score:
-            self.best_score = score
-            checkpoint.save_best(self.averaged.state_dict(), self.out)
-        checkpoint.write_metrics(self.history, self.out)
+    def _save(self) -> None:
         checkpoint.save_state(
             {
+                "identity": self.identity.document(),
                 "model": self.model.state_dict(),
                 "averaged": self.averaged.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "precision": self.fabric.strategy.precision.state_dict(),
+                "random": random_states(self.fabric.device),
                 "epoch": self.epoch,
                 "step": self.step,
+                "position": self.position,
+                "sums": self.sums,
+                "rate": self.rate,
                 "best_score": self.best_score,
+                "best": self.best,
                 "history": self.history,
                 "planned_epochs": self.plan.epochs,
                 "seconds": self.plan.seconds(),
@@ -236,51 +293,9 @@ class _Run:
         )
 
 
-def update_average(averaged: nn.Module, model: nn.Module, step: int | None) -> None:
-    """Move averaged weights towards the model's; buffers (batch norm) are copied.
-
-    The decay min(0.999, (1 + t) / (10 + t)) lets short runs forget their initial weights.
-
-    Args:
-        averaged: changed in place.
-        model: the model in training.
-        step: t, from 0; None copies the weights.
-    """
-    decay = 0.0 if step is None else min(0.999, (1 + step) / (10 + step))
-    with torch.no_grad():
-        pairs = zip(averaged.parameters(), model.parameters(), strict=True)
-        for average, parameter in pairs:
-            if parameter.requires_grad:
-                average.lerp_(parameter, 1.0 - decay)
-        for kept, buffer in zip(averaged.buffers(), model.buffers(), strict=True):
-            kept.copy_(buffer)
+def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
 
 def _named_parts(loss: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return {"loss": loss} if isinstance(loss, Tensor) else loss
-
-
-def _make_fabric(device: str) -> "Fabric":
-    from lightning.fabric import Fabric  # takes seconds to import
-
-    name, _, index = device.partition(":")
-    accelerator = {"cuda": "gpu"}.get(name, name)
-    on_gpu = torch.cuda.is_available() and name in ("auto", "cuda")
-    half = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "16-mixed"
-    return Fabric(
-        accelerator=accelerator,
-        devices=[int(index)] if index else 1,
-        precision=half if on_gpu else "32-true",
-    )
-
-
-@contextmanager
-def _deterministic(*, warn_only: bool) -> Iterator[None]:
-    """Deterministic algorithms; those that some devices lack are an error, or a warning."""
-    before = torch.are_deterministic_algorithms_enabled()
-    warned_before = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=warn_only)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned_before)

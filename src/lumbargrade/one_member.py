@@ -1,0 +1,153 @@
+"""One member of a recipe, trained alone.
+
+What must stay true: it is trained on the same studies, with the same settings and seed, as the
+whole recipe would train it on.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from lumbargrade.classifier.dataset import cut_studies, stacked_labels
+from lumbargrade.classifier.infer import grade_studies, load_classifier
+from lumbargrade.classifier.train import train_classifier, training_crop_settings
+from lumbargrade.config import ConfigError, Recipe
+from lumbargrade.detector.train import train_detector
+from lumbargrade.folder_lock import held_folder
+from lumbargrade.folds import split_studies
+from lumbargrade.labels import View
+from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
+from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
+from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
+from lumbargrade.recipe import PREPARED, detector_settings
+from lumbargrade.run_folder import claim_data
+from lumbargrade.training.loop import OnEpoch
+from lumbargrade.training.stopping import Stop
+
+
+def train_one_detector(
+    recipe: Recipe,
+    view: View,
+    data: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    workers: int = 1,
+    on_epoch: OnEpoch | None = None,
+    stop: Stop | None = None,
+) -> None:
+    """Train one detector of a recipe alone.
+
+    Args:
+        recipe: its split and this view's settings are used.
+        view: what the detector looks at.
+        data: as for :func:`lumbargrade.recipe.run_recipe`.
+        out: the member's folder.
+        device: auto, cpu, cuda, cuda:N or mps.
+        workers: processes for preparing.
+        on_epoch: progress.
+        stop: asks the training to stop after a step.
+
+    Raises:
+        ConfigError: the folder was begun with other settings or on other data.
+        Stopped: the training was asked to stop; the same call goes on.
+    """
+    with held_folder(out):
+        cache = prepared_cache(data, out / PREPARED, workers=workers)
+        facts = survey(cache)
+        split = split_studies(
+            {study_id: item.labels for study_id, item in facts.items()}, recipe.split, recipe.seed
+        )
+        claim_data(out, split, data_sha256(list(facts.values())))
+        train_detector(
+            view,
+            detector_settings(recipe, view),
+            PreparedStudies(cache, split.detector),
+            PreparedStudies(cache, split.detector_validation),
+            out,
+            recipe.seed,
+            device=device,
+            on_epoch=on_epoch,
+            stop=stop,
+        )
+
+
+def train_one_classifier(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    landmarks: Path | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    stop: Stop | None = None,
+) -> MetricParts:
+    """Train the classifier of a recipe alone.
+
+    Args:
+        recipe: its split, crops and classifier are used.
+        data: as for :func:`lumbargrade.recipe.run_recipe`.
+        out: the member's folder.
+        landmarks: ``landmarks.jsonl`` of a run on the same data and split; None for the marked
+            points, and then all studies but the validation ones train.
+        device: auto, cpu, cuda, cuda:N or mps.
+        workers: processes for preparing.
+        stop: asks the training to stop after a step.
+
+    Returns:
+        The score on the validation studies.
+
+    Raises:
+        ConfigError: the landmarks are not those of this split, or the folder was begun with other
+            settings, data or landmarks.
+        Stopped: the training was asked to stop; the same call goes on.
+    """
+    with held_folder(out):
+        cache = prepared_cache(data, out / PREPARED, workers=workers)
+        facts = survey(cache)
+        labels = {study_id: item.labels for study_id, item in facts.items()}
+        split = split_studies(labels, recipe.split, recipe.seed)
+        claim_data(
+            out,
+            split,
+            data_sha256(list(facts.values())),
+            seed=recipe.seed,
+            landmarks_sha256=""
+            if landmarks is None
+            else hashlib.sha256(landmarks.read_bytes()).hexdigest(),
+        )
+        if landmarks is None:
+            training_ids = tuple(labels.keys() - set(split.classifier_validation))
+            points = {study.study_id: marked_landmarks(study) for study in _opened(cache, labels)}
+        else:
+            training_ids = split.classifier
+            points = read_landmarks(landmarks)
+        absent = {*training_ids, *split.classifier_validation} - points.keys()
+        if absent:
+            raise ConfigError(
+                f"{landmarks} holds no points of {len(absent)} studies of the split, "
+                f"among them {min(absent)}: is it of a run on these data with this recipe?"
+            )
+        wide = training_crop_settings(recipe.crops, recipe.classifier)
+        validation = cut_studies(_opened(cache, split.classifier_validation), points, recipe.crops)
+        train_classifier(
+            recipe.classifier,
+            recipe.crops,
+            cut_studies(_opened(cache, training_ids), points, wide),
+            validation,
+            out,
+            recipe.seed,
+            device=device,
+            stop=stop,
+        )
+        answers = grade_studies(load_classifier(out), validation)
+        return competition_metric(stacked_labels(validation), reweight_for_metric(answers))
+
+
+def _sha256(path: Path | None) -> str:
+    """Of a file; empty where there is none."""
+    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _opened(cache: Path, study_ids: Iterable[str]) -> PreparedStudies:
+    return PreparedStudies(cache, tuple(study_ids))
