@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from kill import DEAD_PROCESS
 from lumbargrade.cache import (
     DISC,
     LANDMARKS,
@@ -137,7 +138,7 @@ def test_what_a_killed_run_left_is_done_again(one_study: Path, tmp_path: Path) -
     prepare_dataset(one_study, out)
     folder = cached_studies(out)[0]
     (folder / STUDY_FILE).write_text('{"schema": "lumbar')
-    partial = out / f".{folder.name}.partial"
+    partial = out / f".{folder.name}.{DEAD_PROCESS}.partial"
     partial.mkdir()
     (partial / "sagittal_t2.npy").write_bytes(b"half")
     assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED

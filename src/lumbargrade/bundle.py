@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lumbargrade.atomic_files import make_folder, write_beside
 from lumbargrade.config import ConfigError
 from lumbargrade.models import CALIBRATION, MANIFEST, MEMBERS, open_models
 from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS, load_weights, save_weights
@@ -31,7 +32,7 @@ def strip_run(run: Path, out: Path) -> int:
     if run.resolve() == out.resolve():
         raise ConfigError(f"{out}: a run cannot be stripped into itself")
     models = open_models(run)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     shutil.rmtree(out / MEMBERS, ignore_errors=True)
     total = 0
     for members in (*models.detectors.values(), models.classifiers):
@@ -39,15 +40,15 @@ def strip_run(run: Path, out: Path) -> int:
             total += _strip_member(member, out / member.relative_to(run))
     for name in (MANIFEST, CONFIG, CALIBRATION):
         if (run / name).is_file():
-            shutil.copyfile(run / name, out / name)
+            write_beside(out / name, (run / name).read_bytes())
     open_models(out)
     return total
 
 
 def _strip_member(member: Path, out: Path) -> int:
-    out.mkdir(parents=True)
+    make_folder(out)
     for name in (CONFIG, METRICS):
-        shutil.copyfile(member / name, out / name)
+        write_beside(out / name, (member / name).read_bytes())
     weights = load_weights(member / WEIGHTS)
     save_weights({name: halve(tensor) for name, tensor in weights.items()}, out / WEIGHTS)
     return (out / WEIGHTS).stat().st_size

@@ -9,10 +9,9 @@ after the other, as a flat array of bytes.
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.arrays import Affine, Labels, Points
+from lumbargrade.atomic_files import folder_beside, write_beside
 from lumbargrade.labels import LEVELS, TARGETS, View
 from lumbargrade.records import Study, ViewVolume
 
@@ -123,13 +123,6 @@ def save_cached(study: CachedStudy, folder: Path) -> None:
         study: to be written; its volumes may be in memory.
         folder: ``CACHE/<study_id>``.
     """
-    beside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for view, volume in study.volumes.items():
-        flat = np.concatenate([np.asarray(pixels).ravel() for pixels in volume.slices])
-        np.save(_pixel_file(beside, view), flat)
-    write_truth(study.truth, beside)
     document = {
         "schema": SCHEMA,
         "study_id": study.study_id,
@@ -140,9 +133,14 @@ def save_cached(study: CachedStudy, folder: Path) -> None:
             for view, volume in study.volumes.items()
         },
     }
-    (beside / STUDY_FILE).write_text(json.dumps(document) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(beside, folder)
+    with folder_beside(folder) as beside:
+        for view, volume in study.volumes.items():
+            flat = np.concatenate([np.asarray(pixels).ravel() for pixels in volume.slices])
+            content = BytesIO()
+            np.save(content, flat)
+            write_beside(_pixel_file(beside, view), content.getvalue())
+        write_truth(study.truth, beside)
+        write_beside(beside / STUDY_FILE, json.dumps(document) + "\n")
 
 
 def write_truth(truth: StudyTruth, folder: Path) -> None:
@@ -152,9 +150,7 @@ def write_truth(truth: StudyTruth, folder: Path) -> None:
         for point in truth.landmarks_lps_mm
     ]
     document = {"landmarks_lps_mm": points, "labels": [int(label) for label in truth.labels]}
-    beside = folder / f".{TRUTH_FILE}.partial"
-    beside.write_text(json.dumps(document) + "\n")
-    os.replace(beside, folder / TRUTH_FILE)
+    write_beside(folder / TRUTH_FILE, json.dumps(document) + "\n")
 
 
 def load_cached(folder: Path) -> CachedStudy:

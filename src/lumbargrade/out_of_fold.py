@@ -5,13 +5,13 @@ names a slice as the competition's own tables do.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lumbargrade.atomic_files import append_line, write_beside
 from lumbargrade.cache import CachedStudy, SliceReference
 from lumbargrade.competition import write_table
 from lumbargrade.competition.answers import POINT_COLUMNS
@@ -49,7 +49,11 @@ def marked_landmarks(study: CachedStudy) -> Landmarks:
 
 def append_landmarks(path: Path, study_id: str, landmarks: Landmarks) -> None:
     """Add one study's line to ``landmarks.jsonl``."""
-    line = json.dumps(
+    append_line(path, _line(study_id, landmarks))
+
+
+def _line(study_id: str, landmarks: Landmarks) -> str:
+    return json.dumps(
         {
             "study_id": study_id,
             "positions_lps_mm": [
@@ -60,8 +64,6 @@ def append_landmarks(path: Path, study_id: str, landmarks: Landmarks) -> None:
             "flags": [[flag.value for flag in item.flags] for item in landmarks],
         }
     )
-    with path.open("a") as file:
-        file.write(line + "\n")
 
 
 def read_landmarks(path: Path) -> dict[str, Landmarks]:
@@ -79,12 +81,8 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
 def repair_landmarks(path: Path) -> dict[str, Landmarks]:
     """Read ``landmarks.jsonl`` to go on with it: a line that was cut off is removed."""
     known = read_landmarks(path)
-    beside = path.with_name(path.name + ".part")
-    beside.unlink(missing_ok=True)
-    beside.touch()
-    for study_id, landmarks in known.items():
-        append_landmarks(beside, study_id, landmarks)
-    os.replace(beside, path)
+    lines = [_line(study_id, landmarks) + "\n" for study_id, landmarks in known.items()]
+    write_beside(path, "".join(lines))
     return known
 
 

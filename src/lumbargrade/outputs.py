@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lumbargrade.atomic_files import write_beside
-from lumbargrade.competition import write_grades, write_points, write_table
+from lumbargrade.atomic_files import make_folder, write_together
+from lumbargrade.competition import table_text, write_grades, write_points
 from lumbargrade.labels import GRADES, TARGETS, VIEWS, Flag, Target, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.prediction import Prediction
@@ -120,20 +120,23 @@ def write_prediction(out: Path, prediction: Prediction, report: str) -> Path:
 
     Returns:
         The study's folder.
+
+    Raises:
+        WriteError: the disk is full, say; an earlier result stays as it was.
     """
     folder = study_folder(out, prediction.grades.study_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / GRADES_JSON).unlink(missing_ok=True)
-    write_table(
-        folder / GRADES_CSV,
-        _CSV_COLUMNS,
-        (_csv_row(prediction.grades, target) for target in TARGETS),
-    )
-    write_beside(folder / REPORT_HTML, report)
+    rows = (_csv_row(prediction.grades, target) for target in TARGETS)
     document = grades_document(prediction)
-    write_beside(
-        folder / GRADES_JSON,
-        json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    make_folder(folder)
+    write_together(
+        {
+            folder / GRADES_CSV: table_text(_CSV_COLUMNS, rows),
+            folder / REPORT_HTML: report,
+            folder / GRADES_JSON: json.dumps(
+                document, indent=1, ensure_ascii=False, allow_nan=False
+            )
+            + "\n",
+        }
     )
     return folder
 
@@ -213,6 +216,6 @@ def _point_of_entry(
 def write_summary(out: Path, grades: Iterable[Grades]) -> None:
     """Write ``predictions.csv`` and ``points.csv`` over several studies, ordered by study id."""
     ordered = sorted(grades, key=lambda item: item.study_id)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_grades(out / PREDICTIONS_CSV, ordered)
     write_points(out / POINTS_CSV, ordered)

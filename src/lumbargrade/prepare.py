@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.arrays import Labels
+from lumbargrade.atomic_files import WriteError, make_folder
 from lumbargrade.cache import (
     DISC,
     CachedStudy,
@@ -97,6 +98,7 @@ def prepare_dataset(
 
     Raises:
         InvalidStudyError: the dataset holds no study, or a table cannot be read.
+        WriteError: the disk is full, say.
     """
     found = find_studies(dataset)
     if not found:
@@ -104,7 +106,7 @@ def prepare_dataset(
     tables = read_tables(dataset)
     known = no_truth().labels
     jobs = [(files, tables.get(files.study_id, StudyTables(labels=known))) for files in found]
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if on_start is not None:
         on_start(len(jobs))
     outcomes = []
@@ -164,6 +166,8 @@ def prepare_study(job: tuple[StudyFiles, StudyTables], *, out: Path) -> Prepared
         if prepared_hash(folder) == instances:
             return _refresh_truth(folder, tables)
         return _prepare_anew(files, tables, instances, folder)
+    except WriteError:  # nothing wrong with the study
+        raise
     except (ValueError, OSError) as error:  # whatever is wrong with the data of one study
         return Prepared(study_id=files.study_id, outcome=Outcome.FAILED, problems=(f"{error}",))
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lumbargrade.atomic_files import WriteError
 from lumbargrade.config import ConfigError
 from lumbargrade.records import InvalidStudyError
 
@@ -46,6 +47,14 @@ def main() -> None:
     except ConfigError as error:
         stderr.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(EXIT_USAGE)
+    except WriteError as error:
+        stderr.print(
+            f"{error}; what was finished stays, the same command goes on",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
+        sys.exit(EXIT_SOME_FAILED)
     except (InvalidStudyError, FileNotFoundError) as error:
         stderr.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(EXIT_NOTHING_READABLE)

@@ -1,7 +1,5 @@
 """``lumbargrade demo``: one synthetic study from DICOM files to a report."""
 
-import os
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -49,12 +47,9 @@ def demo(
 
 
 def _make_study(dataset: Path) -> None:
-    """Write the dataset beside its place and rename it, so that it is whole or not there."""
+    """Write the dataset so that it is whole or not there."""
+    from lumbargrade.atomic_files import folder_beside
     from lumbargrade.phantom.dataset import write_dataset
 
-    beside = dataset.with_name(f".{dataset.name}.{os.getpid()}.partial")
-    try:
+    with folder_beside(dataset) as beside:
         write_dataset(beside, studies=1, seed=DEMO_SEED)
-        beside.rename(dataset)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

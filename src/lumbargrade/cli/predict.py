@@ -73,6 +73,7 @@ def submit(
     device: Device = "auto",
 ) -> None:
     """Write submission.csv for a dataset in the competition's layout."""
+    from lumbargrade.atomic_files import make_folder
     from lumbargrade.batch import find_all_studies, grade_batch
     from lumbargrade.competition import image_folder, write_grades
     from lumbargrade.models import open_models
@@ -87,7 +88,7 @@ def submit(
     load = partial(load_pipeline, models, device)
     with progress_bar("Predicting", len(studies)) as advance:
         results = grade_batch(load, studies, on_result=_reporter(advance))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_grades(out, [result.grades for result in results if result.grades is not None])
     typer.echo(out)
     _exit_by(results)

@@ -26,7 +26,7 @@ from lumbargrade.competition.dataset import (
     study_folder,
     study_ids,
 )
-from lumbargrade.competition.table import write_table
+from lumbargrade.competition.table import table_text, write_table
 from lumbargrade.competition.truth import TruthPoint, read_truth
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "series_folder",
     "study_folder",
     "study_ids",
+    "table_text",
     "write_grades",
     "write_points",
     "write_submission",

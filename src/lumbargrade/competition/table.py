@@ -116,9 +116,14 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file; floats at full precision, None as an empty cell, bare line feeds."""
+    write_beside(path, table_text(columns, rows))
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The content of such a file."""
     lines = [",".join(columns)]
     lines.extend(",".join(_cell(value) for value in row) for row in rows)
-    write_beside(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _cell(value: object) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lumbargrade.atomic_files import make_folder
 from lumbargrade.cache import CachedStudy
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.dataset import DetectorBatch, training_batches
@@ -145,7 +146,7 @@ def train_detector(
         ConfigError: the folder was begun with other settings.
         Stopped: the training was asked to stop.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     member = DetectorMember(view=view.value, seed=seed, detector=settings)
     claim_settings(out, member)
     parts = [load_view(part, view, settings.image_size) for part in (training, validation)]

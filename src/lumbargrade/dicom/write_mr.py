@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from pydicom.uid import (
 from pydicom.valuerep import format_number_as_ds
 
 from lumbargrade.arrays import Point
+from lumbargrade.atomic_files import make_folder, write_beside
 
 BITS_STORED = 12
 """Pixels are written unsigned, 12 bits in 16."""
@@ -120,7 +122,7 @@ def write_mr_series(
     numbers = [image.instance_number for image in slices]
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"instance numbers must differ within a series, found {sorted(numbers)}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = [folder / f"{number}.dcm" for number in numbers]
     for path, image in zip(paths, slices, strict=True):
         write_mr_slice(path, series, image, profile=profile)
@@ -148,7 +150,9 @@ def write_mr_slice(
     dataset.file_meta = _file_meta(image, profile)
     if profile is HeaderProfile.RSNA:
         dataset.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
-    dcmwrite(path, dataset, enforce_file_format=True)
+    content = BytesIO()
+    dcmwrite(content, dataset, enforce_file_format=True)
+    write_beside(path, content.getvalue())
 
 
 def _add_identity(dataset: Dataset, series: MrSeries, image: MrSlice) -> None:

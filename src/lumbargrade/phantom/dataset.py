@@ -11,6 +11,7 @@ from enum import StrEnum
 from multiprocessing import get_context
 from pathlib import Path
 
+from lumbargrade.atomic_files import make_folder
 from lumbargrade.competition.answers import write_submission
 from lumbargrade.competition.dataset import (
     COORDINATE_COLUMNS,
@@ -102,7 +103,7 @@ def write_dataset(
         pitfalls: where coordinates get typical labelling faults.
         on_study: called after each study, for progress.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     requests = [
         StudyRequest(
             out=out, seed=seed + k, halo=halo, profile=profile, pitfalls=pitfalls.apply_to(seed + k)
@@ -120,7 +121,7 @@ def write_dataset(
 
 def write_labels(out: Path, *, studies: int, seed: int, halo: float = DEFAULT_HALO) -> None:
     """Write the three label tables alone, from drawn severities: no anatomy, no empty cells."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     model = label_model(halo)
     rows = (
         StudyRows(

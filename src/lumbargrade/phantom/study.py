@@ -3,7 +3,6 @@
 What must stay true: a study's folder appears whole or not at all, and equal UIDs mean equal images.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from lumbargrade.atomic_files import folder_beside
 from lumbargrade.dicom.slice_header import read_headers
 from lumbargrade.dicom.write_mr import (
     HeaderProfile,
@@ -100,10 +100,8 @@ def make_study(
         for number, protocol in enumerate(plan_study(seed, spine), start=1)
     ]
     if not folder.exists():
-        beside = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(beside, ignore_errors=True)
-        _write_images(beside, study_id, seed, spine, anatomy, stored, profile)
-        beside.rename(folder)
+        with folder_beside(folder) as beside:
+            _write_images(beside, study_id, seed, spine, anatomy, stored, profile)
     else:
         _require_variant(folder, study_id, variant)
     return MadeStudy(
