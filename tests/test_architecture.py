@@ -40,8 +40,13 @@ LIGHT_ROOMS = VOCABULARY | {
     "folds",
     "metric",
     "agreement",
+    "breakdown",
+    "curves",
     "resampling",
+    "resampled_agreement",
+    "intervals",
     "evaluation",
+    "scorecard",
     "point_errors",
     "evaluation_points",
 }

@@ -75,6 +75,114 @@ def test_bootstrap_adds_an_interval_around_every_part(folder: Path) -> None:
     assert document == document_of(*score_arguments(folder), "--bootstrap", "200")
 
 
+def test_the_interval_repeats_the_shape_of_the_document(folder: Path) -> None:
+    document = document_of(*score_arguments(folder), "--bootstrap", "50")
+    interval = document["interval"]
+    low, high = interval["auc"]
+    assert low < document["auc"] < high
+    for family in ("spinal", "foraminal", "subarticular"):
+        low, high = interval["kappa"][family]
+        assert low < document["kappa"][family] < high
+    for kind, size in {"family": 3, "condition": 5, "level": 5, "target": 25}.items():
+        groups = document[f"by_{kind}"]
+        assert list(groups) == list(interval[f"by_{kind}"])
+        assert len(groups) == size
+        assert sum(figures["rows"] for figures in groups.values()) == 1000
+        for name, figures in groups.items():
+            low, high = interval[f"by_{kind}"][name]["loss"]
+            assert low < figures["loss"] < high
+            assert set(figures["calibration_error"]) == {grade.value for grade in GRADES}
+            assert figures["weighted_prior_loss"] > 0
+    assert interval["by_level"]["l4_l5"]["calibration_error"]["severe"][0] >= 0
+    difference = document["against_weighted_prior"]
+    expected = document["score"] - document["weighted_prior"]
+    assert difference["difference"] == pytest.approx(expected, abs=1e-12)
+    assert difference["interval"]["high"] < 0
+    assert set(difference["parts"]) == {"spinal", "foraminal", "subarticular", "any_severe_spinal"}
+
+
+def test_the_first_five_keys_are_the_metric_and_curves_are_in_the_document(folder: Path) -> None:
+    document = document_of(*score_arguments(folder))
+    first = ["score", "spinal", "foraminal", "subarticular", "any_severe_spinal"]
+    assert list(document)[:5] == first
+    canal = document["curves"]["spinal"]
+    assert np.sum(canal["confusion"]) == canal["rows"] == 200
+    assert sum(item["rows"] for item in canal["reliability"]["severe"]) == 200
+    roc = canal["roc"]["severe"]
+    assert roc["positives"] + roc["negatives"] == 200
+    assert len(roc["true_positive_rate"]) == len(roc["false_positive_rate"])
+
+
+def some_lines(folder: Path, studies: int) -> Path:
+    """The rows of the first few studies."""
+    lines = (folder / "submission.csv").read_text().splitlines()
+    (folder / "part.csv").write_text("\n".join(lines[: 1 + 25 * studies]) + "\n")
+    return folder / "part.csv"
+
+
+def test_a_part_of_the_studies_is_scored_only_when_asked_for(folder: Path) -> None:
+    arguments = ("evaluate", "--truth", folder / "train.csv")
+    part = some_lines(folder, 7)
+    refused = run(*arguments, "--submission", part)
+    assert "row 107_spinal_canal_stenosis_l1_l2 and 824 more are missing" in str(refused.exception)
+    assert "--subset" in str(refused.exception)
+    document = document_of(*arguments, "--submission", part, "--subset")
+    labels, answers = np.load(folder / "labels.npy"), np.load(folder / "answers.npy")
+    assert document["score"] == pytest.approx(competition_metric(labels[:7], answers[:7]).score)
+    assert document["studies"] == 7
+    part.write_text(part.read_text().replace("100_spinal_canal_stenosis_l1_l2", "1_x"))
+    missing = run(*arguments, "--submission", part, "--subset")
+    assert "row 100_spinal_canal_stenosis_l1_l2 is missing" in str(missing.exception)
+    part.write_text("row_id,normal_mild,moderate,severe\n")
+    nothing = run(*arguments, "--submission", part, "--subset")
+    assert "no row belongs to any of the truth's 40 studies" in str(nothing.exception)
+
+
+def test_one_study_has_figures_and_an_interval_without_width(folder: Path) -> None:
+    lines = (folder / "train.csv").read_text().splitlines()
+    (folder / "one.csv").write_text("\n".join(lines[:2]) + "\n")
+    arguments = ("evaluate", "--truth", folder / "one.csv", "--submission", some_lines(folder, 1))
+    document = document_of(*arguments, "--bootstrap", "20")
+    assert (document["studies"], document["rows"], document["auc"]) == (1, 25, None)
+    assert document["interval"]["score"] == pytest.approx([document["score"]] * 2)
+    assert document["interval"]["auc"] is None
+    assert run(*arguments, "--bootstrap", "20").exit_code == 0
+    assert "1 study, 25 graded rows" in run(*arguments).stdout
+
+
+def test_grades_of_one_class_leave_auc_and_kappa_without_a_value(folder: Path) -> None:
+    text = (folder / "train.csv").read_text()
+    for word in ("Moderate", "Severe"):
+        text = text.replace(word, "Normal/Mild")
+    (folder / "train.csv").write_text(text)
+    document = document_of(*score_arguments(folder), "--bootstrap", "20")
+    assert document["auc"] is None
+    assert document["by_condition"]["spinal_canal_stenosis"]["auc_severe"] is None
+    assert document["interval"]["auc"] is None
+    assert document["curves"]["spinal"]["roc"]["severe"]["auc"] is None
+    assert run(*score_arguments(folder)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (",0.5,0.5", "holds no number"),
+        ("none,0.5,0.5", "holds no number"),
+        ("nan,0.5,0.5", "is not finite"),
+        ("0.5,0.5", "expected 4 cells, found 3"),
+    ],
+)
+def test_a_row_without_numbers_is_named(folder: Path, cells: str, message: str) -> None:
+    submission = folder / "submission.csv"
+    lines = submission.read_text().splitlines()
+    name = lines[30].split(",")[0]
+    lines[30] = f"{name},{cells}"
+    submission.write_text("\n".join(lines))
+    told = str(run(*score_arguments(folder)).exception)
+    assert message in told
+    assert name in told or "line 31" in told
+
+
 def test_the_floor_is_scored_on_the_rows_of_the_truth(folder: Path) -> None:
     oracle = (folder / "submission.csv").read_text()
     (folder / "oracle.csv").write_text(oracle + oracle.splitlines()[1].replace("100_", "999_"))

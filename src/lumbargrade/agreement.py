@@ -4,6 +4,8 @@ What must stay true: unlabelled cells are left out; a figure that has no value (
 no row) is None, never a number made up for it.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
@@ -27,26 +29,45 @@ def severity_auc(labels: StudyLabels, answers: StudyAnswers) -> float | None:
     Returns:
         0.5 for chance, 1 for perfect ranking; None where no cell holds both classes.
     """
+    aucs = cell_aucs(labels, answers)
+    families = [
+        mean_known([mean_known(cells) for cells in aucs[:, family == FAMILY_INDEX]])
+        for family in range(len(FAMILIES))
+    ]
+    return mean_known(families)
+
+
+def cell_aucs(labels: StudyLabels, answers: StudyAnswers) -> Float64[np.ndarray, "question 25"]:
+    """AUC of each cell for each of the two questions; NaN where one class is absent."""
     labelled = labels != MISSING_GRADE
-    probabilities = normalise(answers, labelled)
-    questions = (
+    aucs = [
+        [
+            roc_auc(positive[labelled[:, cell], cell], score[labelled[:, cell], cell])
+            for cell in range(labels.shape[1])
+        ]
+        for positive, score in severity_questions(labels, answers)
+    ]
+    return np.array(aucs, dtype=np.float64)
+
+
+def severity_questions(
+    labels: StudyLabels, answers: StudyAnswers
+) -> tuple[tuple[Bool[np.ndarray, "study 25"], Float64[np.ndarray, "study 25"]], ...]:
+    """Severe against the rest, and moderate or worse against the rest: what is so, and its score.
+
+    Unlabelled cells hold no meaning.
+    """
+    probabilities = normalise(answers, labels != MISSING_GRADE)
+    return (
         (labels >= _SEVERE, probabilities[..., _SEVERE]),
         (labels >= _MODERATE, probabilities[..., _MODERATE:].sum(axis=-1)),
     )
-    families = []
-    for family in range(len(FAMILIES)):
-        means = []
-        for positive, score in questions:
-            cells = [
-                roc_auc(positive[labelled[:, cell], cell], score[labelled[:, cell], cell])
-                for cell in np.flatnonzero(family == FAMILY_INDEX)
-            ]
-            known = [auc for auc in cells if auc is not None]
-            if known:
-                means.append(np.mean(known))
-        if means:
-            families.append(np.mean(means))
-    return float(np.mean(families)) if families else None
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are neither None nor NaN; None where there is none."""
+    known = [value for value in values if value is not None and not np.isnan(value)]
+    return float(np.mean(known)) if known else None
 
 
 def roc_auc(positive: Bool[np.ndarray, "row"], score: Float64[np.ndarray, "row"]) -> float | None:
@@ -91,6 +112,14 @@ def calibration_error(
     """
     if not len(happened):
         return None
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    bins = probability_bins(probability)
     gaps = np.bincount(bins, weights=probability - happened, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(happened))
+
+
+def probability_bins(probability: Float64[np.ndarray, "*row"]) -> Int[np.ndarray, "*row"]:
+    """Which of ``CALIBRATION_BINS`` equal parts of 0 to 1 each probability lies in."""
+    bins: Int[np.ndarray, "*row"] = np.minimum(
+        (probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1
+    )
+    return bins

@@ -5,10 +5,12 @@ negative, non-finite or badly summing row, and a row of an unknown study or cell
 name the row; only a row whose cell is empty in the truth is left out.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from lumbargrade.agreement import calibration_error, quadratic_kappa, severity_auc
 from lumbargrade.arrays import Labels
@@ -29,6 +31,8 @@ from lumbargrade.records import InvalidStudyError
 
 ROW_SUM_TOLERANCE = 1e-3
 """A row that sums to 1 within this is normalised; any other is an error."""
+
+_SUBSET_HINT = "; to score only the studies that are there, evaluate with --subset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,36 +74,60 @@ def align(truth: Mapping[str, Labels], submission: Submission) -> Aligned:
         InvalidStudyError: a bad row, or a missing, duplicate or extra one; names it.
     """
     _check_rows(submission)
-    line_of_row: dict[str, int] = {}
-    for line, row_id in enumerate(submission.row_ids):
-        if row_id in line_of_row:
-            raise InvalidStudyError(f"{submission.path}: row {row_id} is given twice")
-        line_of_row[row_id] = line
     labels = np.array(list(truth.values()), dtype=np.int64).reshape(-1, len(TARGETS))
-    answers = np.full((*labels.shape, len(GRADES)), 1 / len(GRADES))
-    missing = []
-    for study, study_id in enumerate(truth):
-        for target in TARGETS:
-            found = line_of_row.pop(target.row_id(study_id), None)
-            if labels[study, target.index] == MISSING_GRADE:
-                continue
-            if found is None:
-                missing.append(target.row_id(study_id))
-            else:
-                answers[study, target.index] = submission.probabilities[found]
-    if missing:
-        raise InvalidStudyError(f"{submission.path}: {_some(missing)} missing")
-    if line_of_row:
+    line_of_row = {row_id: line for line, row_id in enumerate(submission.row_ids)}
+    if len(line_of_row) < len(submission.row_ids):
+        twice, _ = Counter(submission.row_ids).most_common(1)[0]
+        raise InvalidStudyError(f"{submission.path}: row {twice} is given twice")
+    row_ids = row_ids_of(truth)
+    lines = np.array([line_of_row.get(row_id, -1) for row_id in row_ids], dtype=np.int64)
+    labelled = labels.ravel() != MISSING_GRADE
+    if (labelled & (lines < 0)).any():
+        absent = [row_ids[cell] for cell in np.flatnonzero(labelled & (lines < 0))]
+        hint = "" if lines.reshape(labels.shape).max(axis=1).min() >= 0 else _SUBSET_HINT
+        raise InvalidStudyError(f"{submission.path}: {_some(absent)} missing{hint}")
+    if (lines >= 0).sum() < len(line_of_row):
+        known = set(row_ids)
+        extra = [row_id for row_id in submission.row_ids if row_id not in known]
         raise InvalidStudyError(
-            f"{submission.path}: {_some(list(line_of_row))} of no study and cell in the truth"
+            f"{submission.path}: {_some(extra)} of no study and cell in the truth"
         )
-    return Aligned(study_ids=tuple(truth), labels=labels, answers=answers)
+    answers = np.full((len(row_ids), len(GRADES)), 1 / len(GRADES))
+    answers[labelled] = submission.probabilities[lines[labelled]]
+    return Aligned(
+        study_ids=tuple(truth), labels=labels, answers=answers.reshape(*labels.shape, len(GRADES))
+    )
+
+
+def row_ids_of(study_ids: Iterable[str]) -> list[str]:
+    """The ``row_id`` of every cell, 25 a study in target order."""
+    columns = [target.column for target in TARGETS]
+    return [f"{study_id}_{column}" for study_id in study_ids for column in columns]
+
+
+def keep_submitted(truth: Mapping[str, Labels], submission: Submission) -> dict[str, Labels]:
+    """The studies of the truth of which the submission holds a row.
+
+    Raises:
+        InvalidStudyError: it holds none.
+    """
+    submitted = set(submission.row_ids)
+    kept = {
+        study_id: labels
+        for study_id, labels in truth.items()
+        if not submitted.isdisjoint(row_ids_of([study_id]))
+    }
+    if not kept:
+        raise InvalidStudyError(
+            f"{submission.path}: no row belongs to any of the truth's {len(truth)} studies"
+        )
+    return kept
 
 
 def keep_studies(submission: Submission, truth: Mapping[str, Labels]) -> Submission:
     """The rows of a submission that belong to the truth's studies."""
-    row_ids = {target.row_id(study_id) for study_id in truth for target in TARGETS}
-    kept = [line for line, row_id in enumerate(submission.row_ids) if row_id in row_ids]
+    wanted = set(row_ids_of(truth))
+    kept = [line for line, row_id in enumerate(submission.row_ids) if row_id in wanted]
     return Submission(
         path=submission.path,
         row_ids=tuple(submission.row_ids[line] for line in kept),
@@ -142,15 +170,25 @@ def evaluate(aligned: Aligned) -> Evaluation:
     )
 
 
+def prior_answers(training: Mapping[str, Labels]) -> Float64[np.ndarray, "25 3"]:
+    """The grade-weighted prior per condition and level, the best constant answer.
+
+    Args:
+        training: study id → (25,) grades from which the prior is counted.
+    """
+    return weighted_prior(
+        np.array(list(training.values()), dtype=np.int64).reshape(-1, len(TARGETS))
+    )
+
+
 def prior_score(aligned: Aligned, training: Mapping[str, Labels]) -> float:
-    """Score of the grade-weighted prior per condition and level, the best constant answer.
+    """Score of the grade-weighted prior.
 
     Args:
         aligned: the truth to score against.
         training: study id → (25,) grades from which the prior is counted.
     """
-    prior = weighted_prior(np.array(list(training.values()), dtype=np.int64))
-    constant = np.broadcast_to(prior, (len(aligned.labels), *prior.shape))
+    constant = np.broadcast_to(prior_answers(training), aligned.answers.shape)
     return competition_metric(aligned.labels, constant).score
 
 

@@ -111,13 +111,20 @@ def study_sums(labels: StudyLabels, answers: StudyAnswers) -> StudySums:
 
 def loss_by_target(labels: StudyLabels, answers: StudyAnswers) -> Float64[np.ndarray, "25"]:
     """Weighted mean log-loss of each of the 25 cells; NaN where a cell has no label."""
-    labelled = labels != MISSING_GRADE
-    row_weight = np.where(labelled, _WEIGHTS[labels], 0.0)
-    row_loss = row_weight * _log_loss(labels, normalise(answers, labelled))
+    row_loss, row_weight = row_losses(labels, answers)
     total = row_weight.sum(axis=0)
     losses: Float64[np.ndarray, "25"] = np.full(len(TARGETS), np.nan)
     np.divide(row_loss.sum(axis=0), total, out=losses, where=total > 0)
     return losses
+
+
+def row_losses(
+    labels: StudyLabels, answers: StudyAnswers
+) -> tuple[Float64[np.ndarray, "study 25"], Float64[np.ndarray, "study 25"]]:
+    """Weighted log-loss of each row, and its weight; both 0 where unlabelled."""
+    labelled = labels != MISSING_GRADE
+    row_weight = np.where(labelled, _WEIGHTS[labels], 0.0)
+    return row_weight * _log_loss(labels, normalise(answers, labelled)), row_weight
 
 
 def normalise(

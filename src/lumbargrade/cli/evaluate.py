@@ -1,19 +1,29 @@
 """``evaluate`` and ``evaluate-points``: answers against the truth."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from lumbargrade.cli.app import app
+from lumbargrade.cli.app import app, progress_bar
+
+if TYPE_CHECKING:
+    from lumbargrade.evaluation import Aligned
 
 ORACLE_FILE = "oracle.csv"
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_Bootstrap = Annotated[int, typer.Option(min=0, help="Sets of studies to draw for 95 % intervals.")]
+_Seed = Annotated[int, typer.Option(min=0, help="Of the drawn sets.")]
+
+QUIET_DRAWS = 2_000_000
+"""Studies times draws from which progress is shown: about a second's work."""
 
 
 @app.command()
@@ -21,50 +31,67 @@ def evaluate(
     truth: Annotated[Path, typer.Option(help="Grades, as in train.csv.")],
     submission: Annotated[Path, typer.Option(help="row_id, normal_mild, moderate, severe.")],
     as_json: _Json = False,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Sets of studies to draw for 95 % intervals.")
-    ] = 0,
+    bootstrap: _Bootstrap = 0,
+    seed: _Seed = 0,
     against: Annotated[
-        Path | None, typer.Option(help="Another submission: the paired difference of the scores.")
+        Path | None,
+        typer.Option(help="Another submission: the paired difference of the scores."),
     ] = None,
     prior_from: Annotated[
         Path | None,
         typer.Option(help="Training grades for the weighted prior (default: the truth itself)."),
     ] = None,
+    subset: Annotated[
+        bool, typer.Option("--subset", help="Score only the studies that the submission holds.")
+    ] = False,
 ) -> None:
     """Score a submission by the competition metric, with the figures beside it."""
+    from lumbargrade.cli.score_document import score_document
+    from lumbargrade.cli.score_tables import score_tables
     from lumbargrade.competition import read_labels, read_submission
-    from lumbargrade.evaluation import align, keep_studies, prior_score
-    from lumbargrade.evaluation import evaluate as evaluate_aligned
-    from lumbargrade.metric import competition_metric
-    from lumbargrade.resampling import bootstrap_parts, paired_difference
+    from lumbargrade.evaluation import align, keep_studies, keep_submitted
+    from lumbargrade.scorecard import DEFAULT_RESAMPLES, measure
 
-    labels = read_labels(truth)
-    aligned = align(labels, read_submission(submission))
-    evaluation = evaluate_aligned(aligned)
-    document: dict[str, Any] = asdict(evaluation.parts) | asdict(evaluation)
-    del document["parts"]
-    training = labels if prior_from is None else read_labels(prior_from)
-    document["weighted_prior"] = prior_score(aligned, training)
+    every_label = read_labels(truth)
+    answers = read_submission(submission)
+    labels = keep_submitted(every_label, answers) if subset else every_label
     oracle = truth.parent / ORACLE_FILE
-    if oracle.is_file():
-        floor = align(labels, keep_studies(read_submission(oracle), labels))
-        document["floor"] = competition_metric(floor.labels, floor.answers).score
-    if bootstrap:
-        intervals = bootstrap_parts(aligned.labels, aligned.answers, resamples=bootstrap)
-        document["interval"] = {name: [i.low, i.high] for name, i in intervals.items()}
-        document["standard_error"] = intervals["score"].standard_error
-    if against is not None:
-        other = align(labels, read_submission(against))
-        document["against"] = asdict(
-            paired_difference(
-                aligned.labels, aligned.answers, other.answers, resamples=bootstrap or 1000
-            )
+
+    def other(path: Path) -> "Aligned":
+        return align(labels, keep_studies(read_submission(path), labels))
+
+    aligned = align(labels, answers)
+    floor = other(oracle) if oracle.is_file() else None
+    resamples = bootstrap or (DEFAULT_RESAMPLES if against is not None else 0)
+    with _drawing(resamples, len(labels)) as on_draws:
+        card = measure(
+            aligned,
+            training=labels if prior_from is None else read_labels(prior_from),
+            floor=floor,
+            against=None if against is None else other(against),
+            resamples=resamples,
+            seed=seed,
+            on_draws=on_draws,
         )
     if as_json:
-        typer.echo(json.dumps(document, allow_nan=False))
+        typer.echo(json.dumps(score_document(card), allow_nan=False))
     else:
-        _show_scores(document)
+        Console().print(score_tables(card))
+
+
+@contextmanager
+def _drawing(resamples: int, studies: int) -> Iterator[Callable[[int], None] | None]:
+    """Progress of the draws on stderr, where they take longer than a moment."""
+    if resamples * studies < QUIET_DRAWS:
+        yield None
+        return
+    with progress_bar("Drawing studies", resamples) as advance:
+
+        def on_draws(draws: int) -> None:
+            for _ in range(draws):
+                advance()
+
+        yield on_draws
 
 
 @app.command("evaluate-points")
@@ -97,31 +124,6 @@ def evaluate_points(
         typer.echo(json.dumps(counts | views, allow_nan=False))
     else:
         _show_points(views, evaluation.studies, evaluation.studies_without_points)
-
-
-def _show_scores(document: dict[str, Any]) -> None:
-    intervals = document.get("interval", {})
-    table = Table("", title=f"{document['studies']} studies, {document['rows']} graded rows")
-    table.add_column("weighted log-loss", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for name in (*("score", "spinal", "foraminal", "subarticular"), "any_severe_spinal"):
-        ends = " to ".join(_text(end) for end in intervals.get(name, ()))
-        table.add_row(name, _text(document[name]), ends)
-    for name in ("floor", "weighted_prior"):
-        if name in document:
-            table.add_row(name, _text(document[name]), "")
-    console = Console()
-    console.print(table)
-    console.print(f"AUC {_text(document['auc'])}")
-    for name in ("kappa", "calibration_error"):
-        figures = ", ".join(f"{family} {_text(v)}" for family, v in document[name].items())
-        console.print(f"{name.replace('_', ' ')}: {figures}")
-    if "against" in document:
-        interval = document["against"]["interval"]
-        console.print(
-            f"difference {document['against']['difference']:+.4f} "
-            f"({interval['low']:+.4f} to {interval['high']:+.4f})"
-        )
 
 
 def _show_points(views: dict[str, dict[str, Any]], studies: int, without: int) -> None:

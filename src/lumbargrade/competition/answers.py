@@ -17,7 +17,7 @@ from lumbargrade.competition.dataset import (
     COORDINATE_COLUMNS,
     LEVEL_OF_TITLE,
 )
-from lumbargrade.competition.table import read_table, write_table
+from lumbargrade.competition.table import read_columns, read_table, write_table
 from lumbargrade.labels import GRADES, TARGETS, Target
 from lumbargrade.records import Grades, InvalidStudyError
 
@@ -101,19 +101,27 @@ def read_submission(path: Path) -> Submission:
     Raises:
         InvalidStudyError: a missing column, or a cell that is no number; names the row.
     """
-    row_ids: list[str] = []
-    values: list[list[float]] = []
+    identifiers, *columns = read_columns(path, SUBMISSION_COLUMNS)
+    row_ids = tuple([text.strip() for text in identifiers])
+    probabilities = np.zeros((len(row_ids), len(GRADES)))
+    try:
+        for grade, cells in enumerate(columns):
+            probabilities[:, grade] = np.fromiter(map(float, cells), float, len(cells))
+    except ValueError:
+        _name_the_row_without_a_number(path)
+        raise
+    if not all(row_ids):
+        raise InvalidStudyError(f"{path}: entry {row_ids.index('') + 1} has no row_id")
+    return Submission(path=path, row_ids=row_ids, probabilities=probabilities)
+
+
+def _name_the_row_without_a_number(path: Path) -> None:
     for row in read_table(path, SUBMISSION_COLUMNS):
-        row_id = row.text("row_id")
-        row_ids.append(row_id)
-        try:
-            values.append([float(row.cells[grade.value]) for grade in GRADES])
-        except ValueError as error:
-            raise InvalidStudyError(
-                f"{path}, line {row.line}: row {row_id} holds no number: {error}"
-            ) from error
-    probabilities = np.array(values, dtype=np.float64).reshape(-1, len(GRADES))
-    return Submission(path=path, row_ids=tuple(row_ids), probabilities=probabilities)
+        for grade in GRADES:
+            try:
+                float(row.cells[grade.value])
+            except ValueError as error:
+                raise row.error(f"row {row.cells['row_id']} holds no number: {error}") from error
 
 
 def read_points(path: Path) -> tuple[PredictedPoint, ...]:

@@ -96,12 +96,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
-        header = next(reader, [])
-        absent = [column for column in columns if column not in header]
-        if absent:
-            raise InvalidStudyError(
-                f"{path}: no column {', '.join(absent)}; found {', '.join(header) or 'nothing'}"
-            )
+        header = _read_header(reader, path, columns)
         for cells in reader:
             if not cells:
                 continue
@@ -112,6 +107,37 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
                 )
             named = dict(zip(header, cells, strict=True))
             yield TableRow(path=path, line=reader.line_num, cells=named)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Read some columns of a long table, several times as fast as row by row.
+
+    Returns:
+        As many tuples as columns, one cell a line.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InvalidStudyError: a column is missing, or a line has too few or too many cells.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        header = _read_header(reader, path, columns)
+        rows = [cells for cells in reader if cells]
+    if any(len(cells) != len(header) for cells in rows):
+        for _ in read_table(path, columns):  # raises, naming the line
+            pass
+    by_column = dict(zip(header, zip(*rows, strict=True), strict=False))
+    return tuple(by_column.get(column, ()) for column in columns)
+
+
+def _read_header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> list[str]:
+    header = next(reader, [])
+    absent = [column for column in columns if column not in header]
+    if absent:
+        raise InvalidStudyError(
+            f"{path}: no column {', '.join(absent)}; found {', '.join(header) or 'nothing'}"
+        )
+    return header
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
