@@ -8,20 +8,20 @@ from torch import Tensor
 
 from fake_crops import CROPS, NO_CHANGES, TINY, fake_studies, fake_study
 from lumbargrade.classifier.augment import (
-    Cutmix,
+    BLUR_PX,
+    _blur_some,
     apply_changes,
-    apply_cutmix,
-    clipped_box,
     draw_changes,
-    draw_cutmix,
     mirror_study,
 )
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, shuffled_groups, to_batch
 from lumbargrade.classifier.train import training_crop_settings
 from lumbargrade.config import AugmentSettings
-from lumbargrade.labels import MIRROR_TARGET, MISSING_GRADE
+from lumbargrade.labels import MIRROR_TARGET
 
-ALL = AugmentSettings(view_dropout=0.3, horizontal_flip=0.5, vertical_flip=0.5)
+ALL = AugmentSettings(
+    view_dropout=0.3, horizontal_flip=0.5, vertical_flip=0.5, blur_probability=0.5
+)
 WIDE = training_crop_settings(CROPS, TINY.model_copy(update={"augment": ALL}))
 
 
@@ -99,63 +99,6 @@ def test_view_dropout_never_hides_everything() -> None:
     assert hidden > 0
 
 
-@pytest.mark.parametrize(
-    ("centre", "share", "expected"),
-    [
-        ((32, 32), 0.25, (16, 48, 16, 48)),
-        ((0, 32), 0.25, (0, 16, 16, 48)),
-        ((64, 64), 0.25, (48, 64, 48, 64)),
-        ((20, 20), 0.0, (20, 20, 20, 20)),
-        ((32, 32), 1.0, (0, 64, 0, 64)),
-    ],
-)
-def test_box_is_clipped_at_the_border(
-    centre: tuple[int, int], share: float, expected: tuple[int, int, int, int]
-) -> None:
-    assert clipped_box(np.array(centre), share, 64) == expected
-
-
-def test_lambda_is_the_share_of_own_pixels_after_clipping() -> None:
-    studies = fake_studies(64)
-    cutmix = draw_cutmix(studies, CROPS, AugmentSettings(), seed=0, epoch=0)
-    images = torch.arange(64.0)[:, None, None, None, None].expand(64, 25, 5, 32, 32)
-    mixed, targets = apply_cutmix(images, to_batch(studies), cutmix)
-    own = (mixed == images).float().mean(dim=(1, 2, 3, 4))
-    torch.testing.assert_close(own, cutmix.kept)
-    assert 0.3 < cutmix.kept.mean() < 0.9
-    torch.testing.assert_close(targets.sum(dim=-1), torch.ones(64, 25))
-
-
-def test_one_box_serves_all_crops_of_a_study() -> None:
-    studies = fake_studies(2)
-    cutmix = draw_cutmix(studies, CROPS, AugmentSettings(), seed=0, epoch=0)
-    images = torch.stack([torch.zeros(25, 5, 32, 32), torch.ones(25, 5, 32, 32)])
-    mixed, _ = apply_cutmix(images, to_batch(studies), cutmix)
-    assert (mixed == mixed[:, :1, :1]).all()
-
-
-def test_a_cell_is_mixed_only_where_both_crops_and_both_labels_exist() -> None:
-    one, two = fake_studies(2)
-    one.labels[:] = 0
-    two.labels[:] = 2
-    one.labels[1] = MISSING_GRADE
-    two.labels[2] = MISSING_GRADE
-    two.slice_present[3] = False
-    box = torch.tensor([[0, 16, 0, 32], [0, 0, 0, 0]])
-    cutmix = Cutmix(box=box, kept=torch.tensor([0.5, 1.0]))
-    images = torch.stack([torch.zeros(25, 5, 32, 32), torch.ones(25, 5, 32, 32)])
-    mixed, targets = apply_cutmix(images, to_batch([one, two]), cutmix)
-    assert targets[0, :5].tolist() == [
-        [0.5, 0, 0.5],
-        [0, 0, 0],
-        [1, 0, 0],
-        [1, 0, 0],
-        [0.5, 0, 0.5],
-    ]
-    pasted = mixed[0].mean(dim=(1, 2, 3))[:5]
-    assert pasted.tolist() == [0.5, 0, 0, 0, 0.5]
-
-
 def test_order_of_studies_does_not_change_the_batches() -> None:
     studies = fake_studies(7)
     groups = [
@@ -164,3 +107,28 @@ def test_order_of_studies_does_not_change_the_batches() -> None:
     ]
     assert groups[0] == groups[1]
     assert sorted(chain(*groups[0])) == sorted(study.study_id for study in studies)
+
+
+def test_blur_spreads_a_bright_pixel_as_a_gaussian_and_keeps_its_sum() -> None:
+    images = torch.zeros(1, 25, 2, 33, 33)
+    images[:, :, :, 16, 16] = 1.0
+    width = torch.zeros(1, 25)
+    width[0, 3], width[0, 4] = 1.0, 0.5
+    blurred = _blur_some(images, width)
+    assert torch.equal(blurred[0, 0], images[0, 0])
+    torch.testing.assert_close(blurred.sum(dim=(2, 3, 4)), images.sum(dim=(2, 3, 4)))
+    plane = blurred[0, 3, 1]
+    torch.testing.assert_close(plane, plane.T)
+    ratio = float(plane[16, 17] / plane[16, 16])
+    assert ratio == pytest.approx(np.exp(-0.5), rel=1e-5)
+    assert float(blurred[0, 4, 0, 16, 17] / blurred[0, 4, 0, 16, 16]) == pytest.approx(np.exp(-2.0))
+
+
+def test_blur_is_drawn_for_the_asked_share_of_crops() -> None:
+    settings = NO_CHANGES.model_copy(update={"blur_probability": 0.3})
+    studies = fake_studies(40, WIDE)
+    widths = draw_changes(studies, CROPS, settings, seed=0, epoch=0).blur_px
+    blurred = widths > 0
+    assert 0.25 < blurred.float().mean() < 0.35
+    assert widths[blurred].min() >= BLUR_PX[0]
+    assert widths.max() <= BLUR_PX[1]

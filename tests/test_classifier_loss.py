@@ -9,6 +9,7 @@ from lumbargrade.classifier.loss import (
     any_severe_loss,
     cross_entropy,
     metric_loss,
+    smooth,
     soft_targets,
     weighted_cross_entropy,
 )
@@ -88,3 +89,16 @@ def test_any_severe_of_a_certain_wrong_answer_is_finite() -> None:
     assert any_severe_loss(logits, soft_targets(labels)).item() == pytest.approx(
         -np.log(1e-6), rel=1e-3
     )
+
+
+def test_label_smoothing_spreads_a_share_evenly_and_leaves_unlabelled_rows_zero() -> None:
+    targets = smooth(soft_targets(torch.tensor([[2, MISSING_GRADE, 0]])), 0.3)
+    expected = torch.tensor([[[0.1, 0.1, 0.8], [0, 0, 0], [0.8, 0.1, 0.1]]])
+    torch.testing.assert_close(targets, expected)
+
+
+def test_smoothed_cross_entropy_by_hand() -> None:
+    """p = (1/2, 1/4, 1/4), grade 0, share 0.3: 0.8 log 2 + 0.2 log 4 = 1.2 log 2."""
+    logits = torch.tensor([[[2.0, 1.0, 1.0]]]).log()
+    targets = smooth(soft_targets(torch.tensor([[0]])), 0.3)
+    assert cross_entropy(logits, targets).item() == pytest.approx(1.2 * np.log(2), rel=1e-6)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fake_crops import CROPS, NO_CHANGES, TINY, fake_studies
 from lumbargrade.classifier.augment import apply_changes
@@ -25,7 +26,8 @@ from lumbargrade.classifier.train import (
 from lumbargrade.config import AugmentSettings, ClassifierMember, ClassifierSettings, FitSettings
 from lumbargrade.labels import MISSING_GRADE, TARGETS
 from lumbargrade.metric import reweight_for_metric, undo_metric_weights
-from lumbargrade.records import Crop
+from lumbargrade.records import Crop, InvalidStudyError
+from lumbargrade.training.checkpoint import WEIGHTS, read_metrics
 
 TWO_STEPS = TINY.model_copy(
     update={
@@ -89,7 +91,7 @@ def test_second_step_changes_nothing_but_the_heads(trained: Path) -> None:
 
 
 def load_weights_of(folder: Path) -> GradeClassifier:
-    from lumbargrade.training.checkpoint import WEIGHTS, load_weights
+    from lumbargrade.training.checkpoint import load_weights
 
     model = GradeClassifier(TWO_STEPS)
     model.load_state_dict(load_weights(folder / WEIGHTS))
@@ -165,3 +167,50 @@ def test_prior_counts_labelled_cells_by_family_and_level() -> None:
     prior = grade_prior(studies, (1.0, 2.0, 4.0))
     torch.testing.assert_close(prior[1, 0], torch.tensor([1.0, 14.0, 4.0]) / 19)
     torch.testing.assert_close(prior[0, 0], torch.tensor([1.0, 2.0, 4.0]) / 7)
+
+
+def heads_and_body(folder: Path) -> tuple[set[str], set[str]]:
+    """Names of the tensors that step 2 changed: in the heads, and elsewhere."""
+    before, after = (load_file(f / WEIGHTS) for f in (folder / FIRST_STEP, folder))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    heads = {name for name in changed if name.startswith("heads.")}
+    return heads, changed - heads
+
+
+def test_an_unfrozen_second_step_changes_everything(tmp_path: Path) -> None:
+    settings = TWO_STEPS.model_copy(update={"weighted_fit_frozen": False})
+    train(tmp_path, settings)
+    heads, body = heads_and_body(tmp_path)
+    assert heads
+    assert {name.partition(".")[0] for name in body} == {"encoder", "over_slices", "pool",
+        "missing", "sequence"}  # fmt: skip
+
+
+def test_weighted_from_the_start_answers_in_probabilities(tmp_path: Path) -> None:
+    """Trained on the metric, its softmax is q: loading must know."""
+    settings = TINY.model_copy(update={"weighted_from_start": True})
+    train(tmp_path, settings)
+    assert load_classifier(tmp_path).weighted
+    (metrics, *_) = read_metrics(tmp_path)
+    assert {"train_weighted", "train_any_severe"} <= set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("select_by", "selected"), [("score", 0.4), ("log_loss", 0.7), ("auc", 0.2)]
+)
+def test_the_epoch_is_chosen_by_what_the_settings_say(select_by: str, selected: float) -> None:
+    settings = ClassifierSettings.from_dict({**TINY.model_dump(), "select_by": select_by})
+    member = ClassifierMember(crops=CROPS, classifier=settings)
+    metrics = {"score": 0.4, "log_loss": 0.7, "auc": 0.8}
+    step_1 = ClassifierTask([], [], member, TINY.fit, seed=0, weighted=False)
+    assert step_1.selected_by(metrics) == pytest.approx(selected)
+    step_2 = ClassifierTask([], [], member, TINY.fit, seed=0, weighted=True)
+    assert step_2.selected_by(metrics) == 0.4
+
+
+def test_selection_by_auc_without_an_auc_says_what_is_missing() -> None:
+    settings = TINY.model_copy(update={"select_by": "auc"})
+    member = ClassifierMember(crops=CROPS, classifier=settings)
+    task = ClassifierTask([], [], member, TINY.fit, seed=0, weighted=False)
+    with pytest.raises(InvalidStudyError, match="select_by: auc needs"):
+        task.selected_by({"score": 0.4})

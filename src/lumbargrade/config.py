@@ -191,6 +191,9 @@ class AugmentSettings(Settings):
 
     cutmix_probability: float = Field(default=1.0, ge=0, le=1)
     cutmix_alpha: float = Field(default=4.0, gt=0)
+    mixup_probability: float = Field(default=0.0, ge=0, le=1)
+    """Of mixup in the place of cutmix."""
+    mixup_alpha: float = Field(default=0.4, gt=0)
     mirror_probability: float = Field(default=0.5, ge=0, le=1)
     """Of exchanging the patient's left and right: crops, conditions and labels together."""
     horizontal_flip: float = Field(default=0.0, ge=0, le=1)
@@ -207,6 +210,7 @@ class AugmentSettings(Settings):
     brightness_contrast_probability: float = Field(default=0.75, ge=0, le=1)
     brightness: float = Field(default=0.1, ge=0)
     contrast: float = Field(default=0.2, ge=0, lt=1)
+    blur_probability: float = Field(default=0.0, ge=0, le=1)
     view_dropout: float = Field(default=0.05, ge=0, lt=1)
     """Probability of hiding all crops of a view, so that the others learn to answer for it."""
 
@@ -237,9 +241,22 @@ class ClassifierSettings(Settings):
     """Give every level a bias of its own in each head."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     augment: AugmentSettings = AugmentSettings()
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each training target that is spread evenly over the grades (step 1)."""
+    weighted_from_start: bool = False
+    """Train step 1 on the weighted and any-severe loss, too."""
+    select_by: Literal["score", "auc", "log_loss"] = "score"
+    """Which figure of the validation studies chooses the epoch of step 1; step 2 goes by score."""
     fit: FitSettings = FitSettings()
     weighted_fit: FitSettings | None = None
-    """Step 2: new heads only, on the weighted and any-severe loss; None skips it."""
+    """Step 2: new heads on the weighted and any-severe loss; None skips it."""
+    weighted_fit_frozen: bool = True
+    """Step 2 trains the new heads alone."""
+
+    @property
+    def answers_are_weighted(self) -> bool:
+        """Whether the trained network's softmax is q, not p."""
+        return self.weighted_from_start or self.weighted_fit is not None
 
 
 class ClassifierMember(Settings):

@@ -14,13 +14,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, study_rng
-from lumbargrade.classifier.loss import soft_targets
 from lumbargrade.config import AugmentSettings, CropSettings
 from lumbargrade.crops import MIRROR_AXIS, PIXEL_SCALE
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, VIEWS, View
 
 MARGIN_SLICES = 1
 """Slices cut beyond the crop at either end, for the slice jitter."""
+
+BLUR_PX = (0.4, 1.5)
+"""Smallest and largest standard deviation of the blur, in pixels of the crop."""
+
+BLUR_REACH_PX = 4
+"""Half the width of the blur's kernel: where a Gaussian of the largest one has come to 3 %."""
 
 _VIEW_OF_TARGET = np.array([VIEWS.index(target.condition.view) for target in TARGETS])
 
@@ -40,15 +45,8 @@ class Changes(NamedTuple):
     """(study, 25)."""
     offset: Tensor
     """(study, 25)."""
-
-
-class Cutmix(NamedTuple):
-    """One box per study, for all of its crops, filled from the next study of the batch."""
-
-    box: Tensor
-    """(study, 4) int64: first row, end row, first column, end column."""
-    kept: Tensor
-    """(study,) lambda: the share of the study's own pixels."""
+    blur_px: Tensor
+    """(study, 25) standard deviation of a Gaussian, 0 where the crop stays sharp."""
 
 
 def margin_px(crops: CropSettings, settings: AugmentSettings) -> int:
@@ -104,42 +102,20 @@ def _draw(
         np.moveaxis(theta, -1, 0).astype(np.float32),
         (1 + settings.contrast * rng.uniform(-1, 1, count) * lit).astype(np.float32),
         (settings.brightness * rng.uniform(-1, 1, count) * lit).astype(np.float32),
+        _blur(rng, count, settings).astype(np.float32),
     )
+
+
+def _blur(rng: np.random.Generator, count: int, settings: AugmentSettings) -> np.ndarray:
+    blurred = rng.random(count) < settings.blur_probability
+    widths: np.ndarray = rng.uniform(*BLUR_PX, count) * blurred
+    return widths
 
 
 def _hidden(rng: np.random.Generator, study: StudyCrops, probability: float) -> np.ndarray:
     hidden: np.ndarray = (rng.random(len(VIEWS)) < probability)[_VIEW_OF_TARGET]
     left = study.slice_present.any(axis=1) & ~hidden
     return hidden if left.any() else np.zeros_like(hidden)
-
-
-def draw_cutmix(
-    studies: Sequence[StudyCrops],
-    crops: CropSettings,
-    settings: AugmentSettings,
-    *,
-    seed: int,
-    epoch: int,
-) -> Cutmix:
-    """Draw one box per study; lambda follows from the box after it was clipped to the crop."""
-    boxes = []
-    for study in studies:
-        rng = study_rng(seed + 1_000_003, epoch, study.study_id)
-        mixed = rng.random() < settings.cutmix_probability
-        share = 1 - rng.beta(settings.cutmix_alpha, settings.cutmix_alpha) if mixed else 0.0
-        boxes.append(clipped_box(rng.uniform(0, crops.size_px, 2), share, crops.size_px))
-    box = np.array(boxes)
-    area = (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2])
-    kept = (1 - area / crops.size_px**2).astype(np.float32)
-    return Cutmix(box=torch.from_numpy(box), kept=torch.from_numpy(kept))
-
-
-def clipped_box(centre: np.ndarray, share: float, size_px: int) -> tuple[int, int, int, int]:
-    """A square box of a share of the crop's area around a centre, cut off at the crop's border."""
-    half = size_px * np.sqrt(share) / 2
-    first = np.clip(np.rint(centre - half), 0, size_px).astype(int)
-    end = np.clip(np.rint(centre + half), 0, size_px).astype(int)
-    return int(first[0]), int(end[0]), int(first[1]), int(end[1])
 
 
 def apply_changes(batch: CropBatch, changes: Changes, size_px: int) -> tuple[Tensor, CropBatch]:
@@ -164,6 +140,7 @@ def apply_changes(batch: CropBatch, changes: Changes, size_px: int) -> tuple[Ten
     images = functional.grid_sample(
         batch.pixels.flatten(0, 1).float() / PIXEL_SCALE, grid, "bilinear", "zeros", False
     ).reshape(studies, cells, slices, size_px, size_px)
+    images = _blur_some(images, changes.blur_px)
     gain, offset = changes.gain[..., None, None, None], changes.offset[..., None, None, None]
     return ((images - 0.5) * gain + 0.5 + offset).clamp(0, 1), batch
 
@@ -208,25 +185,23 @@ def _jitter_slices(batch: CropBatch, offset: Tensor) -> CropBatch:
     )
 
 
-def apply_cutmix(
-    images: Float[Tensor, "study 25 slice row column"], batch: CropBatch, cutmix: Cutmix
-) -> tuple[Tensor, Float[Tensor, "study 25 3"]]:
-    """Paste each study's box from the next study of the batch, and mix the targets likewise.
-
-    A cell is mixed only where both crops and both labels exist; others stay as they are.
-
-    Returns:
-        The images, and soft targets (zeros where unlabelled).
-    """
-    labels, exists = batch.labels, batch.slice_present.any(dim=2)
-    usable = exists & (labels >= 0)
-    mixed = usable & usable.roll(-1, 0)  # (study, 25)
-    size = images.shape[-1]
-    at = torch.arange(size, device=images.device)
-    rows = (at >= cutmix.box[:, :1]) & (at < cutmix.box[:, 1:2])
-    columns = (at >= cutmix.box[:, 2:3]) & (at < cutmix.box[:, 3:])
-    inside = (rows[:, :, None] & columns[:, None, :])[:, None, None]  # (study, 1, 1, row, column)
-    images = torch.where(inside & mixed[..., None, None, None], images.roll(-1, 0), images)
-    kept = torch.where(mixed, cutmix.kept[:, None], 1.0)[..., None]
-    targets = soft_targets(labels)
-    return images, kept * targets + (1 - kept) * targets.roll(-1, 0)
+def _blur_some(
+    images: Float[Tensor, "study 25 slice row column"], width_px: Float[Tensor, "study 25"]
+) -> Float[Tensor, "study 25 slice row column"]:
+    """Blur the crops whose width is above 0 with a Gaussian, borders repeated."""
+    chosen = width_px > 0
+    if not bool(chosen.any()):
+        return images
+    sharp = images[chosen]  # (crop, slice, row, column)
+    at = torch.arange(-BLUR_REACH_PX, BLUR_REACH_PX + 1, device=images.device)
+    kernel = torch.exp(-0.5 * (at / width_px[chosen][:, None]) ** 2)
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)  # (crop, tap)
+    crops, slices = sharp.shape[:2]
+    taps = kernel.repeat_interleave(slices, dim=0)[:, None, None]  # (crop · slice, 1, 1, tap)
+    planes = sharp.flatten(0, 1)[None]  # (1, crop · slice, row, column)
+    padded = functional.pad(planes, [BLUR_REACH_PX] * 4, mode="replicate")
+    along_rows = functional.conv2d(padded, taps, groups=crops * slices)
+    both = functional.conv2d(along_rows, taps.transpose(2, 3), groups=crops * slices)
+    blurred = images.clone()
+    blurred[chosen] = both.reshape(sharp.shape)
+    return blurred

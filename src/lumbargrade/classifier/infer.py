@@ -48,7 +48,7 @@ def load_classifier(folder: Path, device: str = "cpu") -> Classifier:
     return Classifier(
         model=model.to(device).eval(),
         crops=settings.crops,
-        weighted=settings.classifier.weighted_fit is not None,
+        weighted=settings.classifier.answers_are_weighted,
         device=torch.device(device),
     )
 

@@ -36,6 +36,12 @@ def soft_targets(labels: Int[Tensor, "*study 25"]) -> Float[Tensor, "*study 25 3
     return one_hot * (labels >= 0)[..., None]
 
 
+def smooth(targets: Targets, share: float) -> Targets:
+    """Spread a share of every labelled row evenly over the grades; unlabelled rows stay zero."""
+    labelled = targets.sum(dim=-1, keepdim=True)
+    return (1 - share) * targets + share * labelled / len(GRADES)
+
+
 def cross_entropy(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
     """Mean cross-entropy over labelled cells; 0 where there is none."""
     log_probabilities = logits.float().log_softmax(dim=-1)

@@ -112,11 +112,15 @@ class GradeClassifier(nn.Module):
         logits: Tensor = self.heads(self.sequence(vectors))
         return logits
 
-    def renew_heads(self) -> None:
-        """Prepare step 2: new heads, and everything else frozen, in eval mode for good."""
-        self.requires_grad_(False)
+    def renew_heads(self, *, freeze: bool = True) -> None:
+        """Prepare step 2: new heads, and everything else frozen, in eval mode for good.
+
+        Args:
+            freeze: False lets everything go on training.
+        """
+        self.requires_grad_(not freeze)
         self.heads = GradeHeads(2 * self.settings.lstm_hidden, self.settings)
-        self._frozen_body = True
+        self._frozen_body = freeze
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

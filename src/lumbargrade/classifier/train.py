@@ -1,5 +1,8 @@
 """Training of one classifier: plain cross-entropy, then, if asked for, new heads on the metric.
 
+To compare, step 1 can train on the metric too (``weighted_from_start``), and step 2 can train
+everything (``weighted_fit_frozen: false``).
+
 What must stay true: training crops carry margins to be jittered in, validation crops are cut and
 graded exactly as at inference; the order in which studies are given does not matter.
 """
@@ -12,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lumbargrade.agreement import severity_auc
 from lumbargrade.classifier import augment
-from lumbargrade.classifier.augment import Changes, Cutmix
+from lumbargrade.classifier.augment import Changes
 from lumbargrade.classifier.dataset import (
     CropBatch,
     StudyCrops,
@@ -23,12 +27,14 @@ from lumbargrade.classifier.dataset import (
     to_batch,
 )
 from lumbargrade.classifier.infer import probabilities
-from lumbargrade.classifier.loss import cross_entropy, metric_loss, soft_targets
+from lumbargrade.classifier.loss import cross_entropy, metric_loss, smooth, soft_targets
+from lumbargrade.classifier.mix import Mix, apply_mix, draw_mix
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import ClassifierMember, ClassifierSettings, CropSettings, FitSettings
 from lumbargrade.crops import wider
 from lumbargrade.labels import GRADE_WEIGHTS, GRADES, MISSING_GRADE
 from lumbargrade.metric import competition_metric, reweight_for_metric
+from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.training.checkpoint import is_complete
 from lumbargrade.training.loop import FitResult, OnEpoch, fit
@@ -45,7 +51,7 @@ class TrainingBatch(NamedTuple):
 
     crops: CropBatch
     changes: Changes
-    cutmix: Cutmix
+    mix: Mix
 
 
 class ClassifierTask:
@@ -65,8 +71,12 @@ class ClassifierTask:
         self.validation = sorted(validation, key=lambda study: study.study_id)
         self.crops = member.crops
         self.augment = member.classifier.augment
+        self.label_smoothing = 0.0 if weighted else member.classifier.label_smoothing
         if weighted:  # the any-severe term has no meaning for mixed studies
-            self.augment = self.augment.model_copy(update={"cutmix_probability": 0.0})
+            self.augment = self.augment.model_copy(
+                update={"cutmix_probability": 0.0, "mixup_probability": 0.0}
+            )
+        self.select_by = "score" if weighted else member.classifier.select_by
         self.batch_size = fit_settings.batch_size
         self.seed = seed
         self.weighted = weighted
@@ -84,7 +94,7 @@ class ClassifierTask:
                 augment.draw_changes(
                     studies, self.crops, self.augment, seed=self.seed, epoch=epoch
                 ),
-                augment.draw_cutmix(studies, self.crops, self.augment, seed=self.seed, epoch=epoch),
+                draw_mix(studies, self.crops, self.augment, seed=self.seed, epoch=epoch),
             )
 
     def loss(self, model: nn.Module, batch: TrainingBatch) -> Tensor | Mapping[str, Tensor]:
@@ -92,8 +102,9 @@ class ClassifierTask:
         with torch.no_grad():
             images, crops = augment.apply_changes(batch.crops, batch.changes, self.crops.size_px)
             targets = soft_targets(crops.labels)
-            if self.augment.cutmix_probability > 0:
-                images, targets = augment.apply_cutmix(images, crops, batch.cutmix)
+            if self.augment.cutmix_probability > 0 or self.augment.mixup_probability > 0:
+                images, targets = apply_mix(images, crops, batch.mix)
+            targets = smooth(targets, self.label_smoothing)
         logits = model(images, crops.slice_present)
         return metric_loss(logits, targets) if self.weighted else cross_entropy(logits, targets)
 
@@ -107,7 +118,9 @@ class ClassifierTask:
             ]
         )
         parts = competition_metric(labels, reweight_for_metric(answers))
+        auc = severity_auc(labels, answers)
         return {
+            **({} if auc is None else {"auc": auc}),
             "score": parts.score,
             "spinal": parts.spinal,
             "foraminal": parts.foraminal,
@@ -115,6 +128,17 @@ class ClassifierTask:
             "any_severe_spinal": parts.any_severe_spinal,
             "log_loss": log_loss(labels, answers),
         }
+
+    def selected_by(self, metrics: Mapping[str, float]) -> float:
+        """The score, the log-loss or 1 − AUC, as the settings say; step 2 goes by the score."""
+        if self.select_by != "auc":
+            return metrics[self.select_by]
+        if "auc" not in metrics:
+            raise InvalidStudyError(
+                "select_by: auc needs validation studies in which some cell (condition and level) "
+                "holds both severe and other grades; use more of them, or select_by: score"
+            )
+        return 1.0 - metrics["auc"]
 
 
 def training_crop_settings(crops: CropSettings, settings: ClassifierSettings) -> CropSettings:
@@ -160,7 +184,8 @@ def train_classifier(
     claim_settings(out, member)
     torch.manual_seed(seed)
     model = GradeClassifier(settings)
-    model.heads.start_from(grade_prior(training, (1.0,) * len(GRADES)))
+    first_weights = GRADE_WEIGHTS if settings.weighted_from_start else (1.0,) * len(GRADES)
+    model.heads.start_from(grade_prior(training, first_weights))
 
     def step(fit_settings: FitSettings, folder: Path, *, weighted: bool) -> FitResult:
         task = ClassifierTask(
@@ -171,12 +196,13 @@ def train_classifier(
             seed=seed, device=device, on_epoch=on_epoch, stop=stop,
         )  # fmt: skip
 
+    from_start = settings.weighted_from_start
     if settings.weighted_fit is None:
-        return step(settings.fit, out, weighted=False)
+        return step(settings.fit, out, weighted=from_start)
     if not is_complete(out):
-        step(settings.fit, out / FIRST_STEP, weighted=False)
+        step(settings.fit, out / FIRST_STEP, weighted=from_start)
     torch.manual_seed(seed + 1)
-    model.renew_heads()
+    model.renew_heads(freeze=settings.weighted_fit_frozen)
     model.heads.start_from(grade_prior(training, GRADE_WEIGHTS))
     return step(settings.weighted_fit, out, weighted=True)
 

@@ -65,6 +65,10 @@ class DetectorTask:
         """The weighted sum, and its parts."""
         return detector_loss(model(batch.images, batch.features, batch.lengths), batch)
 
+    def selected_by(self, metrics: Mapping[str, float]) -> float:
+        """The score."""
+        return metrics["score"]
+
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """Errors of the found points against the labelled ones, over whole views.
 

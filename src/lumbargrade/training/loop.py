@@ -3,7 +3,7 @@
 What must stay true: what happens in an epoch follows from (seed, epoch) and the weights at its
 start alone, so a run that was killed and resumed leaves the same bytes as one that was not. The
 state is saved after every epoch, and after the step in which the run is asked to stop. The weights
-kept are those of the epoch with the lowest validation score.
+kept are those of the validation's best epoch, as the task judges it.
 """
 
 import copy
@@ -61,7 +61,10 @@ class Task(Protocol[Batch]):
         """
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
-        """Metrics of the model (in eval mode); must hold ``score``, lower is better."""
+        """Metrics of the model (in eval mode); must hold ``score``, a finite number."""
+
+    def selected_by(self, metrics: Mapping[str, float]) -> float:
+        """What chooses the epoch whose weights are kept, lower is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +111,7 @@ def fit(
     """
     out.mkdir(parents=True, exist_ok=True)
     if checkpoint.is_complete(out):
-        return _finish(model, out)
+        return _finish(model, task, out)
     fabric = make_fabric(device)
     with deterministic(warn_only=fabric.device.type != "cpu"):
         run = _Run(model, task, settings, out, fabric=fabric, seed=seed, stop=stop or Stop())
@@ -118,15 +121,15 @@ def fit(
             if on_epoch is not None:
                 on_epoch(run.epoch, run.plan.epochs, metrics)
     checkpoint.complete(out, run.best)
-    return _finish(model, out)
+    return _finish(model, task, out)
 
 
-def _finish(model: nn.Module, out: Path) -> FitResult:
+def _finish(model: nn.Module, task: Task[Any], out: Path) -> FitResult:
     checkpoint.remove_state(out)
     model.load_state_dict(checkpoint.load_weights(out / checkpoint.WEIGHTS))
     model.eval()
     history = checkpoint.read_metrics(out)
-    best = min(history, key=lambda metrics: metrics["score"])
+    best = min(history, key=task.selected_by)
     return FitResult(
         best_epoch=int(best["epoch"]), best_score=best["score"], history=tuple(history)
     )
@@ -161,7 +164,7 @@ class _Run:
         self.identity = FitIdentity.of(settings, seed=seed, steps=self.plan.steps)
         self.epoch = 0
         self.step = 0
-        self.best_score = math.inf
+        self.best_judged = math.inf
         self.best: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
         self.rate = 0.0
@@ -217,8 +220,9 @@ class _Run:
         metrics = {"epoch": self.epoch, "learning_rate": self.rate, **losses, **validated}
         self.history.append(metrics)
         self.position, self.sums = 0, {}
-        if metrics["score"] < self.best_score:
-            self.best_score = metrics["score"]
+        judged = self.task.selected_by(metrics)
+        if judged < self.best_judged:
+            self.best_judged = judged
             self.best = _copied(self.averaged.state_dict())
         self.plan.after_epoch(self.epoch)
         checkpoint.write_metrics(self.history, self.out)
@@ -241,7 +245,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.epoch, self.step, self.position = state["epoch"], state["step"], state["position"]
-        self.best_score, self.best = state["best_score"], state["best"]
+        self.best_judged, self.best = state["best_judged"], state["best"]
         self.history, self.rate = state["history"], state["rate"]
         self.sums = {name: part.to(self.fabric.device) for name, part in state["sums"].items()}
         self.plan.resume(state["planned_epochs"], state["seconds"])
@@ -283,7 +287,7 @@ class _Run:
                 "position": self.position,
                 "sums": self.sums,
                 "rate": self.rate,
-                "best_score": self.best_score,
+                "best_judged": self.best_judged,
                 "best": self.best,
                 "history": self.history,
                 "planned_epochs": self.plan.epochs,
