@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -65,8 +65,7 @@ def run(bases: list[BaseStudy], trials: list[int], seed: int, workers: int) -> l
 
     def serve() -> None:
         worker = _Worker(bases, seed)
-        for trial in _shared(waiting, lock):
-            verdicts.append(worker.ask(trial))
+        verdicts.extend(worker.ask(trial) for trial in _shared(waiting, lock))
         worker.stop()
 
     threads = [threading.Thread(target=serve) for _ in range(workers)]
@@ -135,7 +134,9 @@ class _Worker:
         self._process.join()
 
 
-def plan(bases: list[BaseStudy], seed: int, trial: int):  # type: ignore[no-untyped-def]
+def plan(
+    bases: list[BaseStudy], seed: int, trial: int
+) -> tuple[BaseStudy, Callable[[bytes, np.random.Generator], bytes], Path, np.random.Generator]:
     """Base, mutation, file to damage, and the generator for the damage itself."""
     rng = np.random.default_rng([seed, trial])
     base = bases[trial % len(bases)]

@@ -65,9 +65,7 @@ def truth_of(folder: Path) -> Truth:
         for study in studies
         for key, image in _slices(study, folder).items()
     }
-    return Truth(
-        slices=slices, foreign_files=findings.foreign_files, messages=frozenset(messages)
-    )
+    return Truth(slices=slices, foreign_files=findings.foreign_files, messages=frozenset(messages))
 
 
 def judge(folder: Path, damaged: Path, truth: Truth) -> tuple[str, str]:

@@ -101,7 +101,7 @@ def test_a_broken_rle_stream_is_an_error_not_the_end_of_the_process(tmp_path: Pa
     raw = path.read_bytes()
     segments = raw.index(b"\xfe\xff\x00\xe0", raw.index(b"\xe0\x7f\x10\x00") + 20) + 8 + 64
     path.write_bytes(raw[:segments] + b"\x81" * (len(raw) - segments - 8) + raw[-8:])
-    with pytest.raises(UndecodableError, match="pixels cannot be decoded"):
+    with pytest.raises(UndecodableError, match="RLE Lossless cannot be decoded"):
         decode(path, (None,))
 
 

@@ -73,8 +73,8 @@ def _headers(files: StudyFiles) -> tuple[list[SliceHeader], list[str]]:
     for path in files.paths:
         try:
             found = read_headers(path)
-        except UnreadableFileError:
-            warnings.append(f"{short_name(path)}: broken DICOM header")
+        except UnreadableFileError as error:
+            warnings.append(f"{short_name(path)}: {error.reason}")
             continue
         if not is_directory_file(found):
             headers.extend(found)

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
 from pydicom.uid import (
     JPEG2000,
+    UID,
     JPEG2000Lossless,
     JPEGLSLossless,
     JPEGLSNearLossless,
@@ -24,6 +25,8 @@ from pydicom.uid import (
 )
 
 from lumbargrade.arrays import Pixels
+from lumbargrade.dicom.parse import TooLargeError, parse_image
+from lumbargrade.dicom.pixel_data import StreamError, check_pixel_data
 from lumbargrade.dicom.quiet import UNREADABLE, quiet_pydicom
 
 _PLUGIN = {
@@ -65,16 +68,28 @@ def decode(path: Path, frame_numbers: tuple[int | None, ...]) -> list[DecodedSli
     Raises:
         UndecodableError: truncated or broken pixels, or a missing decoder.
     """
+    dataset = Dataset()
     try:
         with quiet_pydicom():
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = parse_image(path)
             return [_decode_frame(dataset, number) for number in frame_numbers]
     except UndecodableError:
         raise
+    except (TooLargeError, StreamError) as error:
+        raise UndecodableError(str(error)) from None
     except BaseException as error:
         if not isinstance(error, UNREADABLE) and type(error).__name__ != _RUST_PANIC:
             raise
-        raise UndecodableError(f"pixels cannot be decoded ({type(error).__name__})") from None
+        raise UndecodableError(
+            f"pixels{_in_syntax(dataset)} cannot be decoded ({type(error).__name__})"
+        ) from None
+
+
+def _in_syntax(dataset: Dataset) -> str:
+    """The transfer syntax in words, where a file says it and it is a known one."""
+    meta = getattr(dataset, "file_meta", None)
+    uid = None if meta is None else meta.get("TransferSyntaxUID")
+    return f" in {uid.name}" if isinstance(uid, UID) and uid.is_transfer_syntax else ""
 
 
 def _decode_frame(dataset: Dataset, frame_number: int | None) -> DecodedSlice:
@@ -100,7 +115,9 @@ def _stored_values(dataset: Dataset, index: int) -> Int64[np.ndarray, "row colum
     frames = int(dataset.get("NumberOfFrames") or 1)
     if "PixelData" not in dataset:
         raise UndecodableError("PixelData is missing or cut off")
-    array, _ = get_decoder(syntax).as_array(
+    decoder = get_decoder(syntax)
+    check_pixel_data(dataset, str(syntax), index)
+    array, _ = decoder.as_array(
         dataset,
         index=index if frames > 1 else None,
         raw=True,

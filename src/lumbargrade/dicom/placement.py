@@ -4,8 +4,10 @@ What must stay true: order and stacks come from geometry alone, and nothing is f
 missing tag.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +22,9 @@ SAME_PLACE_MM = 0.1
 
 GAP_SHARE = 1.5
 """A step beyond so many slice spacings is a gap in the stack."""
+
+MAX_EXTENT_MM = 100.0
+"""A slice said to be thicker than this says nothing of its extent."""
 
 SEVERAL_PLANES_COSINE = 0.34
 """Stacks whose normals are more than 70° apart do not belong to one view."""
@@ -77,7 +82,7 @@ def _measured_spacing(headers: list[SliceHeader], centres: Points) -> float:
         return float(np.median(np.abs(np.diff(centres @ normal))))
     first = headers[0]
     for tag in (first.spacing_between_slices_mm, first.slice_thickness_mm):
-        if tag is not None and tag > 0:
+        if tag is not None and 0 < tag <= MAX_EXTENT_MM:
             return tag
     raise SeriesRefusedError(
         f"a lone slice without SpacingBetweenSlices and SliceThickness has no extent: {first.path}"
@@ -94,10 +99,26 @@ def _note_oddities(stacks: tuple[Stack, ...], problems: Problems) -> None:
                 f"gap of {steps[index]:.1f} mm in stack {number}, whose slices are "
                 f"{stack.spacing_mm:.1f} mm apart, after {short_name(stack.headers[index].path)}"
             )
-    sizes = {(header.rows, header.columns) for stack in stacks for header in stack.headers}
-    if len(sizes) > 1:
-        listed = ", ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
-        problems.lines.append(f"slices of different matrices: {listed}")
+        if len(stacks) > 1 and len(stack.headers) == 1:
+            problems.lines.append(
+                f"a slice stands apart from the others: {short_name(stack.headers[0].path)}"
+            )
+    headers = [header for stack in stacks for header in stack.headers]
+    matrices = {h.path: f"{h.rows} x {h.columns}" for h in headers}
+    spacings = {h.path: " x ".join(f"{mm:g}" for mm in h.pixel_spacing_mm or ()) for h in headers}
+    _note_mixture("matrices", "", matrices, problems)
+    _note_mixture("pixel spacings", " mm", spacings, problems)
+
+
+def _note_mixture(what: str, unit: str, found: dict[Path, str], problems: Problems) -> None:
+    """Note that slices differ in something, with a file of the rarest kind."""
+    count = Counter(found.values())
+    if len(count) > 1:
+        rarest = min(found, key=lambda path: count[found[path]])
+        problems.lines.append(
+            f"slices of different {what}: {', '.join(sorted(count))}{unit}, the rarest in "
+            f"{short_name(rarest)}"
+        )
 
 
 def _several_planes(stacks: tuple[Stack, ...]) -> str | None:

@@ -16,6 +16,15 @@ from lumbargrade.dicom.refusals import image_refusal
 from lumbargrade.dicom.slice_header import SliceHeader
 from lumbargrade.geometry import ORTHOGONALITY_TOLERANCE
 
+MAX_SLICES = 1000
+"""A series of more is no lumbar series (the largest one seen has 192 slices)."""
+
+MAX_POSITION_MM = 10_000.0
+"""No scanner places a slice farther from its origin."""
+
+PIXEL_SPACINGS_MM = (0.01, 100.0)
+"""Finer or coarser ones are no MR image's."""
+
 
 def candidates_of(series_id: str, headers: Sequence[SliceHeader]) -> list[Candidate]:
     """Describe one series.
@@ -89,10 +98,16 @@ def _check_tags(headers: Sequence[SliceHeader]) -> None:
         fault = _tag_fault(header)
         if fault is not None:
             raise SeriesRefusedError(f"{fault}: {header.path}")
+    if len(headers) > MAX_SLICES:
+        raise SeriesRefusedError(
+            f"{len(headers)} slices, at most {MAX_SLICES}: {headers[0].path} and others"
+        )
     frames = unique(header.frame_of_reference_uid for header in headers)
     if len(frames) > 1:
+        others = [h.path for h in headers if h.frame_of_reference_uid != frames[0]]
         raise SeriesRefusedError(
-            f"{len(frames)} frames of reference in one series: its slices cannot be placed together"
+            f"{len(frames)} frames of reference in one series, so its slices cannot be placed "
+            f"together: {headers[0].path} and {others[0]}"
         )
 
 
@@ -105,10 +120,17 @@ def _tag_fault(header: SliceHeader) -> str | None:
             return f"{tag} is missing"
     if header.position_lps_mm is None:
         return "ImagePositionPatient is missing or malformed"
+    if max(abs(coordinate) for coordinate in header.position_lps_mm) > MAX_POSITION_MM:
+        return f"ImagePositionPatient is more than {MAX_POSITION_MM / 1000:.0f} m off"
     if header.pixel_spacing_mm is None or min(header.pixel_spacing_mm) <= 0:
         return "PixelSpacing is missing, malformed or not positive"
+    finest, coarsest = PIXEL_SPACINGS_MM
+    if not (finest <= min(header.pixel_spacing_mm) and max(header.pixel_spacing_mm) <= coarsest):
+        return f"PixelSpacing is not within {finest} to {coarsest:.0f} mm"
     if header.image_orientation is None:
         return "ImageOrientationPatient is missing or malformed"
+    if max(abs(cosine) for cosine in header.image_orientation) > 2:
+        return "ImageOrientationPatient is not orthonormal: it has a cosine beyond 2"
     columns, rows = np.array(header.image_orientation).reshape(2, 3)
     deviation = np.abs([columns @ rows, columns @ columns - 1, rows @ rows - 1]).max()
     if deviation > 2 * ORTHOGONALITY_TOLERANCE or not _accepts(header):

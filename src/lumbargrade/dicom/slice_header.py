@@ -7,14 +7,15 @@ Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups), C.8.13 (Enhanced M
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from lumbargrade.dicom.parse import TooLargeError, parse_header
 from lumbargrade.dicom.quiet import UNREADABLE, quiet_pydicom
 
 
@@ -96,8 +97,20 @@ _TAGS = (
 )
 
 
+MAX_FRAMES = 10_000
+"""Frames of one file beyond this are no lumbar study's."""
+
+
+class _FramesError(ValueError):
+    """The frames of a file cannot be told apart."""
+
+
 class UnreadableFileError(ValueError):
     """A file that claims to be DICOM and cannot be read as such; says nothing of its values."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 def short_name(path: Path) -> str:
@@ -113,27 +126,49 @@ def read_headers(path: Path) -> tuple[SliceHeader, ...]:
     """
     try:
         with quiet_pydicom():
-            dataset = pydicom.dcmread(
-                path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
-            )
-            groups = list(_functional_groups(dataset))
+            dataset = parse_header(path, _TAGS)
+            groups = _functional_groups(dataset)
             if not groups:
-                return (_slice_header(path, (dataset,), None),)
+                return (_slice_header(path, dataset, (), None),)
             return tuple(
-                _slice_header(path, (*frame, dataset), number)
+                _slice_header(path, dataset, frame, number)
                 for number, frame in enumerate(groups, start=1)
             )
+    except (TooLargeError, _FramesError) as error:
+        raise UnreadableFileError(path, str(error)) from None
     except UNREADABLE as error:
-        raise UnreadableFileError(f"{path}: broken DICOM header ({type(error).__name__})") from None
+        raise UnreadableFileError(path, f"broken DICOM header ({type(error).__name__})") from None
 
 
-def _functional_groups(dataset: Dataset) -> Iterator[tuple[Dataset, ...]]:
-    """The macro items that describe each frame: its own first, then the shared ones."""
+def _functional_groups(dataset: Dataset) -> list[tuple[Dataset, ...]]:
+    """The macro items that describe each frame: its own first, then the shared ones.
+
+    Private sequences are passed over: some makers keep a whole second header in them.
+
+    Raises:
+        _FramesError: they describe another number of frames than NumberOfFrames, or too many.
+    """
+    groups = _items(dataset, "PerFrameFunctionalGroupsSequence")
+    if not groups:
+        return []
+    frames = _Tags((dataset,)).integer("NumberOfFrames")
+    if len(groups) > MAX_FRAMES:
+        raise _FramesError(f"describes {len(groups)} frames, at most {MAX_FRAMES}")
+    if frames != len(groups):
+        raise _FramesError(
+            f"NumberOfFrames is {frames or 'missing'}, its functional groups describe {len(groups)}"
+        )
     shared = [item for group in _items(dataset, "SharedFunctionalGroupsSequence") for item in group]
-    for group in _items(dataset, "PerFrameFunctionalGroupsSequence"):
-        own = [element.value[0] for element in group if element.VR == "SQ" and element.value]
-        common = [element.value[0] for element in shared if element.VR == "SQ" and element.value]
-        yield (*own, *common)
+    common = _macros(shared)
+    return [(*_macros(group), *common) for group in groups]
+
+
+def _macros(group: Iterable[DataElement]) -> tuple[Dataset, ...]:
+    return tuple(
+        element.value[0]
+        for element in group
+        if element.VR == "SQ" and element.value and not element.tag.is_private
+    )
 
 
 def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
@@ -141,24 +176,24 @@ def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
 
 
 def _slice_header(
-    path: Path, sources: tuple[Dataset, ...], frame_number: int | None
+    path: Path, dataset: Dataset, macros: tuple[Dataset, ...], frame_number: int | None
 ) -> SliceHeader:
-    tags = _Tags(sources)
+    file, tags = _Tags((dataset,)), _Tags((*macros, dataset))
     return SliceHeader(
         path=path,
         frame_number=frame_number,
-        frames=tags.integer("NumberOfFrames") or 1,
-        study_uid=tags.text("StudyInstanceUID"),
-        series_uid=tags.text("SeriesInstanceUID"),
-        sop_instance_uid=tags.text("SOPInstanceUID"),
-        sop_class_uid=tags.text("SOPClassUID"),
-        frame_of_reference_uid=tags.text("FrameOfReferenceUID"),
-        modality=tags.text("Modality").upper(),
-        series_number=tags.integer("SeriesNumber"),
-        instance_number=tags.integer("InstanceNumber"),
-        description=tags.text("SeriesDescription"),
-        protocol=tags.text("ProtocolName"),
-        body_part=tags.text("BodyPartExamined"),
+        frames=file.integer("NumberOfFrames") or 1,
+        study_uid=file.text("StudyInstanceUID"),
+        series_uid=file.text("SeriesInstanceUID"),
+        sop_instance_uid=file.text("SOPInstanceUID"),
+        sop_class_uid=file.text("SOPClassUID"),
+        frame_of_reference_uid=file.text("FrameOfReferenceUID"),
+        modality=file.text("Modality").upper(),
+        series_number=file.integer("SeriesNumber"),
+        instance_number=file.integer("InstanceNumber"),
+        description=file.text("SeriesDescription"),
+        protocol=file.text("ProtocolName"),
+        body_part=file.text("BodyPartExamined"),
         image_type=tags.words("FrameType", "ImageType"),
         scanning_sequence=tags.words("ScanningSequence", "EchoPulseSequence"),
         sequence_variant=tags.words("SequenceVariant"),
@@ -168,10 +203,10 @@ def _slice_header(
         echo_time_ms=tags.number("EffectiveEchoTime", "EchoTime"),
         repetition_time_ms=tags.number("RepetitionTime"),
         inversion_time_ms=tags.number("InversionTimes", "InversionTime") or None,
-        rows=tags.integer("Rows") or 0,
-        columns=tags.integer("Columns") or 0,
-        samples_per_pixel=tags.integer("SamplesPerPixel") or 0,
-        photometric=tags.text("PhotometricInterpretation").upper(),
+        rows=file.integer("Rows") or 0,
+        columns=file.integer("Columns") or 0,
+        samples_per_pixel=file.integer("SamplesPerPixel") or 0,
+        photometric=file.text("PhotometricInterpretation").upper(),
         position_lps_mm=tags.numbers("ImagePositionPatient", 3),
         image_orientation=tags.numbers("ImageOrientationPatient", 6),
         pixel_spacing_mm=tags.numbers("PixelSpacing", 2),

@@ -10,7 +10,8 @@ import numpy as np
 
 from lumbargrade.dicom.candidates import Candidate
 from lumbargrade.dicom.refusals import series_refusal
-from lumbargrade.dicom.weighting import USABLE, weighting_of
+from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.dicom.weighting import USABLE, Weighting, WeightingFinding, weighting_of
 from lumbargrade.geometry import Plane, normal_of
 from lumbargrade.labels import View
 
@@ -86,7 +87,9 @@ def _by_header(candidate: Candidate, plane: Plane) -> Candidate:
         return candidate.refused(refusal)
     if plane is Plane.CORONAL:
         return candidate.refused("coronal by its geometry: no view asks for it")
-    finding = weighting_of(header)
+    finding, mixture = _weighting(candidate)
+    if mixture is not None:
+        return candidate.refused(mixture)
     usable = USABLE.get(finding.weighting)
     if usable is None:
         return candidate.refused(
@@ -100,6 +103,25 @@ def _by_header(candidate: Candidate, plane: Plane) -> Candidate:
     counts = "" if finding.weighting.value == usable else f" ({finding.weighting})"
     reason = f"{plane} by its geometry, {usable}{counts} by {finding.reason}"
     return replace(candidate, view=view, reason=reason)
+
+
+def _weighting(candidate: Candidate) -> tuple[WeightingFinding, str | None]:
+    """The weighting that the slices share, and why they share none where they do not."""
+    found: dict[str, tuple[WeightingFinding, SliceHeader]] = {}
+    for header in candidate.headers:
+        finding = weighting_of(header)
+        if finding.weighting is not Weighting.UNKNOWN:
+            found.setdefault(USABLE.get(finding.weighting, finding.weighting), (finding, header))
+    if not found:
+        return weighting_of(candidate.headers[0]), None
+    (first, one), *others = found.values()
+    if not others:
+        return first, None
+    second, other = others[0]
+    return first, (
+        f"its slices are weighted differently: {first.weighting} ({one.path}), "
+        f"{second.weighting} ({other.path})"
+    )
 
 
 def _localizer_refusal(candidate: Candidate, plane: Plane) -> str | None:
