@@ -10,20 +10,19 @@ from scipy.stats import spearmanr
 
 from lumbargrade.labels import GRADE_WEIGHTS, mirror_left_right
 from lumbargrade.metric import competition_metric
-from lumbargrade.phantom.labels import StudyLabels, label_model, label_study
+from lumbargrade.phantom.label_set import LabelSet, draw_label_set
+from lumbargrade.phantom.labels import label_model, label_study
 
 STUDIES = 20_000
 
 
 @cache
-def drawn() -> tuple[StudyLabels, ...]:
-    model = label_model()
-    return tuple(label_study(model, seed, model.draw_severity(seed)) for seed in range(STUDIES))
+def drawn() -> LabelSet:
+    return draw_label_set(label_model(), studies=STUDIES, seed=0)
 
 
-@cache
 def grades() -> np.ndarray:
-    return np.array([study.grades for study in drawn()])
+    return drawn().grades
 
 
 def targets() -> dict[str, list[list[float]]]:
@@ -54,15 +53,15 @@ def test_spearman_at_the_same_level_is_the_real_one_within_4_hundredths() -> Non
 
 
 def test_the_floor_is_0_314_and_families_are_ordered_by_difficulty() -> None:
-    oracle = np.array([study.oracle for study in drawn()])
+    oracle = drawn().oracle
     score = competition_metric(grades(), oracle)
     assert score.score == pytest.approx(0.314, abs=0.010)
     assert score.spinal < score.foraminal < score.subarticular
 
 
 def test_the_oracle_beats_the_true_probabilities_by_the_grade_weights() -> None:
-    oracle = np.array([study.oracle for study in drawn()])
-    truth = np.array([study.probabilities for study in drawn()])
+    oracle = drawn().oracle
+    truth = drawn().probabilities
     assert competition_metric(grades(), truth).score == pytest.approx(0.343, abs=0.010)
     weighted = truth * np.array(GRADE_WEIGHTS)
     np.testing.assert_allclose(oracle, weighted / weighted.sum(axis=2, keepdims=True))
@@ -70,7 +69,7 @@ def test_the_oracle_beats_the_true_probabilities_by_the_grade_weights() -> None:
 
 @pytest.mark.parametrize("power", [0.85, 0.95, 1.05, 1.2])
 def test_no_power_rescaling_of_the_oracle_lowers_the_score(power: float) -> None:
-    oracle = np.array([study.oracle for study in drawn()])
+    oracle = drawn().oracle
     changed = oracle**power
     changed /= changed.sum(axis=2, keepdims=True)
     floor = competition_metric(grades(), oracle).score
@@ -79,9 +78,10 @@ def test_no_power_rescaling_of_the_oracle_lowers_the_score(power: float) -> None
 
 def test_a_study_depends_on_its_seed_alone() -> None:
     model = label_model()
-    again = label_study(model, 77, model.draw_severity(77))
-    np.testing.assert_array_equal(again.grades, drawn()[77].grades)
-    np.testing.assert_array_equal(again.severity, drawn()[77].severity)
+    first, again = (label_study(model, 77, model.draw_severity(77)) for _ in range(2))
+    np.testing.assert_array_equal(again.grades, first.grades)
+    np.testing.assert_array_equal(again.grades, grades()[77])
+    np.testing.assert_array_equal(again.severity, first.severity)
 
 
 def test_without_halo_a_severity_is_perceived_as_it_is() -> None:

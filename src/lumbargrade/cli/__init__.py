@@ -10,6 +10,7 @@ from lumbargrade.cli import evaluate as evaluate
 from lumbargrade.cli import inspect as inspect
 from lumbargrade.cli import locate as locate
 from lumbargrade.cli import phantom as phantom
+from lumbargrade.cli import phantom_check as phantom_check
 from lumbargrade.cli import predict as predict
 from lumbargrade.cli import prepare as prepare
 from lumbargrade.cli import train as train
