@@ -15,11 +15,11 @@ from lumbargrade.competition import (
     read_truth,
 )
 from lumbargrade.dicom.read import read_study
-from lumbargrade.dicom.write_mr import HeaderProfile
 from lumbargrade.geometry import lps_to_slices
 from lumbargrade.labels import MISSING_GRADE, TARGETS, View
 from lumbargrade.phantom.dataset import Pitfalls, write_dataset, write_labels
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
+from lumbargrade.phantom.study import StudyProfile
 from lumbargrade.records import InvalidStudyError
 
 
@@ -48,7 +48,9 @@ def test_a_second_call_keeps_finished_studies(phantom_dataset: Path) -> None:
     assert (phantom_dataset / "phantom_truth.csv").read_bytes() == table
 
 
-@pytest.mark.parametrize("change", [{"halo": 0.0}, {"profile": HeaderProfile.RSNA}])
+@pytest.mark.parametrize(
+    "change", [{"halo": 0.0}, {"profile": StudyProfile.HOSPITAL}, {"profile": StudyProfile.RSNA}]
+)
 def test_images_made_with_other_settings_are_never_given_new_labels(
     phantom_dataset: Path, change: dict[str, Any]
 ) -> None:
@@ -145,7 +147,11 @@ def test_pitfalls_jitter_points_by_a_pixel_and_a_half() -> None:
         MarkedPoint(target=t, series_id="1", instance_number=5, column=100.0, row=50.0)
         for t in TARGETS
     )
-    columns = [p.column for seed in range(200) for p in add_pitfalls(seed, points, {"1": 9})]
+    columns = [
+        p.column for seed in range(200) for p in add_pitfalls(seed, points, {"1": range(1, 10)})
+    ]
     assert np.std(columns) == pytest.approx(1.5, abs=0.1)
-    numbers = {p.instance_number for s in range(50) for p in add_pitfalls(s, points, {"1": 5})}
+    numbers = {
+        p.instance_number for s in range(50) for p in add_pitfalls(s, points, {"1": range(1, 6)})
+    }
     assert numbers == {4, 5}

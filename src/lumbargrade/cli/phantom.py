@@ -19,23 +19,43 @@ def phantom(
     labels_only: Annotated[
         bool, typer.Option("--labels-only", help="Write the label tables alone.")
     ] = False,
-    profile: Annotated[str, typer.Option(help="DICOM headers: rsna or hospital.")] = "hospital",
+    coordinates: Annotated[
+        bool,
+        typer.Option(
+            "--coordinates",
+            help="Write mid-sagittal T2 slices as JPEG with their disc points alone, "
+            "in the layout of the public coordinate dataset.",
+        ),
+    ] = False,
+    profile: Annotated[
+        str, typer.Option(help="DICOM headers and series: rsna or hospital.")
+    ] = "rsna",
     halo: Annotated[float, typer.Option(min=0, max=1, help="0 is the benchmark's control.")] = 0.3,
     pitfalls: Annotated[str, typer.Option(help="Faulty coordinates: auto, on or off.")] = "auto",
 ) -> None:
     """Make synthetic lumbar studies with exact truth."""
-    from lumbargrade.dicom.write_mr import HeaderProfile
     from lumbargrade.phantom.dataset import Pitfalls, write_dataset, write_labels
+    from lumbargrade.phantom.study import StudyProfile
 
-    if profile not in set(HeaderProfile):
-        raise typer.BadParameter(f"{profile!r} is not one of {', '.join(HeaderProfile)}")
+    if profile not in set(StudyProfile):
+        raise typer.BadParameter(f"{profile!r} is not one of {', '.join(StudyProfile)}")
     if pitfalls not in set(Pitfalls):
         raise typer.BadParameter(f"{pitfalls!r} is not one of {', '.join(Pitfalls)}")
+    if labels_only and coordinates:
+        raise typer.BadParameter("--labels-only and --coordinates ask for different outputs")
+    if coordinates:
+        from lumbargrade.phantom.coordinate_dataset import write_coordinate_dataset
+
+        with progress_bar("Making slices", studies) as advance:
+            write_coordinate_dataset(
+                out, studies=studies, seed=seed, workers=workers, halo=halo, on_study=advance
+            )
+        return
     if labels_only:
         write_labels(out, studies=studies, seed=seed, halo=halo)
         return
     with progress_bar("Making studies", studies) as advance:
         write_dataset(
             out, studies=studies, seed=seed, workers=workers, halo=halo,
-            profile=HeaderProfile(profile), pitfalls=Pitfalls(pitfalls), on_study=advance,
+            profile=StudyProfile(profile), pitfalls=Pitfalls(pitfalls), on_study=advance,
         )  # fmt: skip

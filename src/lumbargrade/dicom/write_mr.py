@@ -20,8 +20,12 @@ from pydicom import FileMetaDataset, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     PYDICOM_IMPLEMENTATION_UID,
+    UID,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
 )
@@ -42,6 +46,24 @@ class HeaderProfile(StrEnum):
     RSNA = "rsna"
     """The competition's: no Modality, no SOPClassUID, no TE or TR; RLE Lossless; the file meta
     claims Enhanced MR though the file is a single frame."""
+
+
+class TransferSyntax(StrEnum):
+    """How pixels are stored; all without loss. The value is the syntax's UID."""
+
+    EXPLICIT = ExplicitVRLittleEndian
+    IMPLICIT = ImplicitVRLittleEndian
+    RLE = RLELossless
+    JPEG_LS = JPEGLSLossless
+    JPEG_2000 = JPEG2000Lossless
+
+
+_ENCODER = {
+    TransferSyntax.RLE: "pylibjpeg",
+    TransferSyntax.JPEG_LS: "pyjpegls",
+    TransferSyntax.JPEG_2000: "pylibjpeg",
+}
+"""The plugin that writes a compressed syntax."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +97,18 @@ class MrSeries:
     body_part_examined: str = "LSPINE"
     patient_position: str = "HFS"
     study_description: str = "MR LUMBAR SPINE"
+    scan_options: tuple[str, ...] = ()
+    contrast_agent: str = ""
+    study_time: str = ""
+    """HHMMSS."""
+    accession_number: str = ""
+    study_id: str = ""
+    referring_physician_name: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    institution_name: str = ""
+    transfer_syntax: TransferSyntax = TransferSyntax.EXPLICIT
+    """Of the hospital's profile; the RSNA's is always RLE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +182,11 @@ def write_mr_slice(
     if profile is HeaderProfile.HOSPITAL:
         _add_hospital_tags(dataset, series)
     dataset.file_meta = _file_meta(image, profile)
-    if profile is HeaderProfile.RSNA:
-        dataset.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+    syntax = TransferSyntax.RLE if profile is HeaderProfile.RSNA else series.transfer_syntax
+    if syntax in _ENCODER:
+        dataset.compress(UID(syntax), encoding_plugin=_ENCODER[syntax], generate_instance_uid=False)
+    else:
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
     content = BytesIO()
     dcmwrite(content, dataset, enforce_file_format=True)
     write_beside(path, content.getvalue())
@@ -227,21 +264,18 @@ def _add_hospital_tags(dataset: Dataset, series: MrSeries) -> None:
     dataset.EchoTrainLength = series.echo_train_length
     dataset.FlipAngle = decimal_string(series.flip_angle_deg)
     dataset.MagneticFieldStrength = decimal_string(series.magnetic_field_strength_t)
-    for keyword in _EMPTY_TYPE_2:
-        setattr(dataset, keyword, None)
-
-
-_EMPTY_TYPE_2 = (
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "PositionReferenceIndicator",
-    "ScanOptions",
-)
-"""Attributes that an MR Image must have but may leave empty."""
+    if series.contrast_agent:
+        dataset.ContrastBolusAgent = series.contrast_agent
+    if series.institution_name:
+        dataset.InstitutionName = series.institution_name
+    dataset.StudyTime = series.study_time or None
+    dataset.AccessionNumber = series.accession_number or None
+    dataset.ReferringPhysicianName = series.referring_physician_name or None
+    dataset.PatientBirthDate = series.patient_birth_date or None
+    dataset.PatientSex = series.patient_sex or None
+    dataset.StudyID = series.study_id or None
+    dataset.ScanOptions = list(series.scan_options) or None
+    dataset.PositionReferenceIndicator = None
 
 
 def _file_meta(image: MrSlice, profile: HeaderProfile) -> FileMetaDataset:

@@ -23,11 +23,10 @@ from lumbargrade.competition.dataset import (
 )
 from lumbargrade.competition.table import write_table
 from lumbargrade.competition.truth import TRUTH_COLUMNS, TRUTH_FILE
-from lumbargrade.dicom.write_mr import HeaderProfile
 from lumbargrade.labels import GRADES, TARGETS
 from lumbargrade.phantom.labels import DEFAULT_HALO, StudyLabels, label_model, label_study
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
-from lumbargrade.phantom.study import make_study
+from lumbargrade.phantom.study import ExpectedSeries, StudyProfile, make_study
 from lumbargrade.phantom.truth import TruePoint
 
 FIRST_STUDY_ID = 100000
@@ -35,6 +34,10 @@ FIRST_STUDY_ID = 100000
 
 TRAINING_SEEDS = range(1000)
 """Label pitfalls go here only, unless asked for elsewhere."""
+
+
+SERIES_FILE = "phantom_series.csv"
+"""What a reader of a hospital's files should make of every series."""
 
 
 class Pitfalls(StrEnum):
@@ -57,7 +60,7 @@ class StudyRequest:
     out: Path
     seed: int
     halo: float
-    profile: HeaderProfile
+    profile: StudyProfile
     pitfalls: bool
 
 
@@ -73,6 +76,7 @@ class StudyRows:
     """(series_id, description)."""
     points: tuple[TruePoint, ...] = ()
     marked: tuple[MarkedPoint, ...] = ()
+    expected: tuple[ExpectedSeries, ...] = ()
 
 
 def study_id_of(seed: int) -> str:
@@ -87,7 +91,7 @@ def write_dataset(
     seed: int,
     workers: int = 1,
     halo: float = DEFAULT_HALO,
-    profile: HeaderProfile = HeaderProfile.HOSPITAL,
+    profile: StudyProfile = StudyProfile.PLAIN,
     pitfalls: Pitfalls = Pitfalls.AUTO,
     on_study: Callable[[], None] | None = None,
 ) -> None:
@@ -99,7 +103,7 @@ def write_dataset(
         seed: of the first; the others follow.
         workers: processes.
         halo: see :func:`lumbargrade.phantom.labels.label_model`.
-        profile: what the DICOM headers say.
+        profile: which series there are, and what their headers say.
         pitfalls: where coordinates get typical labelling faults.
         on_study: called after each study, for progress.
     """
@@ -117,6 +121,8 @@ def write_dataset(
             on_study()
     _write_label_tables(out, rows)
     _write_image_tables(out, rows)
+    if profile is StudyProfile.HOSPITAL:
+        _write_expected(out, rows)
 
 
 def write_labels(out: Path, *, studies: int, seed: int, halo: float = DEFAULT_HALO) -> None:
@@ -145,7 +151,7 @@ def _run(requests: list[StudyRequest], workers: int) -> Iterator[StudyRows]:
 def _variant(request: StudyRequest) -> tuple[str, ...]:
     """The settings that change a study's files, where they are not the usual ones."""
     halo = () if request.halo == DEFAULT_HALO else (f"halo {request.halo!r}",)
-    usual = request.profile is HeaderProfile.HOSPITAL
+    usual = request.profile is StudyProfile.PLAIN
     return halo if usual else (*halo, f"profile {request.profile}")
 
 
@@ -178,6 +184,7 @@ def _make_one(request: StudyRequest) -> StudyRows:
         series=made.series,
         points=made.points,
         marked=marked,
+        expected=made.expected,
     )
 
 
@@ -235,3 +242,15 @@ def _write_image_tables(out: Path, rows: list[StudyRows]) -> None:
             for point in row.points
         ),
     )  # fmt: skip
+
+
+def _write_expected(out: Path, rows: list[StudyRows]) -> None:
+    write_table(
+        out / SERIES_FILE,
+        ("study_id", "series_id", "kind", "view", "used", "reason"),
+        (
+            [row.study_id, item.series_id, item.kind, item.view, int(item.used), item.reason]
+            for row in rows
+            for item in row.expected
+        ),
+    )

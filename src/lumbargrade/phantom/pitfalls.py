@@ -3,7 +3,7 @@
 What must stay true: grades never change; only where a point is marked does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lumbargrade.labels import LEVELS, MIRROR_CONDITION, Side, Target
@@ -28,14 +28,14 @@ class MarkedPoint:
 
 
 def add_pitfalls(
-    seed: int, points: tuple[MarkedPoint, ...], instances: Mapping[str, int]
+    seed: int, points: tuple[MarkedPoint, ...], instances: Mapping[str, Sequence[int]]
 ) -> tuple[MarkedPoint, ...]:
     """Jitter all points, mark some on a neighbour slice; in few studies swap sides or shift levels.
 
     Args:
         seed: of the study.
         points: as they should be marked.
-        instances: number of instances per series id.
+        instances: instance numbers per series id, neighbours in space beside each other.
     """
     rng = generator(seed, Stream.PITFALLS)
     swap_level = (
@@ -46,12 +46,11 @@ def add_pitfalls(
     for point in points:
         dx, dy = rng.normal(0, JITTER_PX, 2)
         step = int(rng.choice([-1, 1])) if rng.random() < NEIGHBOUR_SLICE_SHARE else 0
-        number = point.instance_number + step
-        if (
-            not 1 <= number <= instances[point.series_id]
-            or point.target.condition.side is Side.LEFT
-        ):
-            number = point.instance_number
+        numbers = instances[point.series_id]
+        index = numbers.index(point.instance_number) + step
+        number = point.instance_number
+        if 0 <= index < len(numbers) and point.target.condition.side is not Side.LEFT:
+            number = numbers[index]
         target = point.target
         if target.level is swap_level:
             target = Target(condition=MIRROR_CONDITION[target.condition], level=target.level)

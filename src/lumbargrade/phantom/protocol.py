@@ -94,7 +94,7 @@ def draw_sequence(rng: np.random.Generator, view: View, field: float) -> tuple[S
     return sequence, "SAG T2" if view is View.SAGITTAL_T2 else "AX T2"
 
 
-def _frame(
+def plane_affine(
     position: Float64[np.ndarray, "3"],
     rows: Float64[np.ndarray, "3"],
     columns: Float64[np.ndarray, "3"],
@@ -158,13 +158,13 @@ def _plan_sagittal(seed: int, spine: Spine, view: View, field: float) -> SeriesP
         order = order[::-1]
     affines = np.stack(
         [
-            _frame(corner + along * k * spacing, rows, columns, (pixel, pixel), spacing)
+            plane_affine(corner + along * k * spacing, rows, columns, (pixel, pixel), spacing)
             for k in order
         ]
     )
     return SeriesProtocol(
         view=view, description=description, sequence=sequence, acquired=acquired, stored=stored,
-        thickness_mm=thickness, spacing_mm=spacing, affines=affines, faults=_draw_faults(rng, view),
+        thickness_mm=thickness, spacing_mm=spacing, affines=affines, faults=draw_faults(rng, view),
     )  # fmt: skip
 
 
@@ -199,14 +199,14 @@ def _plan_axial(
         for index in group:
             for centre, rows, columns in blocks[index]:
                 corner = centre - (rows + columns) * pixel * (matrix - 1) / 2
-                affines.append(_frame(corner, rows, columns, (pixel, pixel), spacing))
+                affines.append(plane_affine(corner, rows, columns, (pixel, pixel), spacing))
         series.append(
             SeriesProtocol(
                 view=View.AXIAL_T2, description=description, sequence=sequence,
                 acquired=(matrix, matrix), stored=(round(matrix * factor),) * 2,
                 thickness_mm=thickness, spacing_mm=spacing,
                 affines=np.stack(affines if downward else affines[::-1]),
-                faults=_draw_faults(rng, View.AXIAL_T2),
+                faults=draw_faults(rng, View.AXIAL_T2),
             )
         )  # fmt: skip
     return series
@@ -252,7 +252,8 @@ def _flat_block(
     return [[(middle + up * h, rows, columns) for h in np.arange(top, bottom - spacing, -spacing)]]
 
 
-def _draw_faults(rng: np.random.Generator, view: View) -> Faults:
+def draw_faults(rng: np.random.Generator, view: View) -> Faults:
+    """What keeps a series of a view from being perfect."""
     low, high = (15, 50) if view is View.SAGITTAL_T1 else (12, 40)
     return Faults(
         signal_to_noise=float(rng.uniform(low, high)),

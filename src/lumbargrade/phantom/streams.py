@@ -28,6 +28,8 @@ class Stream(IntEnum):
     AXIAL_T2 = 9
     COVERAGE = 10
     PITFALLS = 11
+    HOSPITAL = 12
+    COORDINATES = 13
 
 
 def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:

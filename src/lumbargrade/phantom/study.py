@@ -4,6 +4,7 @@ What must stay true: a study's folder appears whole or not at all, and equal UID
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +13,21 @@ from numpy.typing import NDArray
 
 from lumbargrade.atomic_files import folder_beside
 from lumbargrade.dicom.slice_header import read_headers
-from lumbargrade.dicom.write_mr import (
-    HeaderProfile,
-    MrSeries,
-    MrSlice,
-    derived_uid,
-    write_mr_series,
-)
+from lumbargrade.dicom.write_mr import HeaderProfile, derived_uid
 from lumbargrade.labels import View
 from lumbargrade.phantom.acquisition import Scanner, acquire
 from lumbargrade.phantom.anatomy import Anatomy, solve_anatomy
 from lumbargrade.phantom.body import build_body
+from lumbargrade.phantom.hospital import HospitalPlan, plan_hospital
 from lumbargrade.phantom.labels import LabelModel, StudyLabels, label_study
 from lumbargrade.phantom.paint import paint_spine
 from lumbargrade.phantom.protocol import STREAM_OF_VIEW, SeriesProtocol, plan_study
+from lumbargrade.phantom.series_files import usual_header, write_capture, write_series
 from lumbargrade.phantom.spine import Spine, build_spine
-from lumbargrade.phantom.streams import generator
+from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Tissue, tissue_signals
 from lumbargrade.phantom.truth import StoredSeries, TruePoint, true_points
+from lumbargrade.phantom.vendors import REASON_OF_KIND, VIEW_OF_KIND, Kind
 from lumbargrade.records import InvalidStudyError
 
 DESCRIPTION_OF_VIEW = {
@@ -39,7 +37,6 @@ DESCRIPTION_OF_VIEW = {
 }
 """The words of ``train_series_descriptions.csv``."""
 
-_RSNA_DESCRIPTION = {View.SAGITTAL_T1: "T1", View.SAGITTAL_T2: "T2", View.AXIAL_T2: "T2"}
 _REFERENCE = {
     View.SAGITTAL_T1: Tissue.MARROW,
     View.SAGITTAL_T2: Tissue.CSF,
@@ -50,15 +47,47 @@ _REFERENCE = {
 _FULL_SCALE_PERCENTILE = 99.7
 
 
+class StudyProfile(StrEnum):
+    """Which series a study has, and what their headers say."""
+
+    PLAIN = "plain"
+    """The usual series, with everything an MR Image has in its header; uncompressed."""
+    RSNA = "rsna"
+    """The usual series, with the competition's bare headers; RLE Lossless."""
+    HOSPITAL = "hospital"
+    """Localizers, other contrasts and screenshots beside them, in one maker's words."""
+
+    @property
+    def headers(self) -> HeaderProfile:
+        """How much the headers say."""
+        return HeaderProfile.RSNA if self is StudyProfile.RSNA else HeaderProfile.HOSPITAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedSeries:
+    """One row of ``phantom_series.csv``: what a reader of the files should make of a series."""
+
+    series_id: str
+    kind: Kind
+    view: View | None
+    """The view that it shows, used or not."""
+    used: bool
+    reason: str
+    """Words of the reason why it must not serve; empty where it must."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeStudy:
     """What making a study leaves behind besides its files."""
 
     labels: StudyLabels
     series: tuple[tuple[str, str], ...]
+    """(series_id, description) of those that serve."""
     points: tuple[TruePoint, ...]
-    instances: dict[str, int]
-    """Number of instances per series id."""
+    instances: dict[str, tuple[int, ...]]
+    """Instance numbers per series id, neighbours in space beside each other."""
+    expected: tuple[ExpectedSeries, ...]
+    """Of the hospital's profile: every series."""
 
 
 def make_study(
@@ -67,7 +96,7 @@ def make_study(
     study_id: str,
     seed: int,
     model: LabelModel,
-    profile: HeaderProfile,
+    profile: StudyProfile,
     variant: tuple[str, ...] = (),
 ) -> MadeStudy:
     """Make the study of a seed and write its series under ``folder/<series_id>/``.
@@ -80,7 +109,7 @@ def make_study(
         study_id: its id.
         seed: what it is drawn from.
         model: the label distribution.
-        profile: what the DICOM headers say.
+        profile: which series there are, and what their headers say.
         variant: settings other than the usual ones; they enter the UIDs, because equal UIDs must
             mean equal images.
 
@@ -89,26 +118,47 @@ def make_study(
     """
     spine = build_spine(seed)
     anatomy = solve_anatomy(seed, spine, model.draw_severity(seed))
+    usual = plan_study(seed, spine)
+    plan = plan_hospital(seed, spine, usual) if profile is StudyProfile.HOSPITAL else None
+    protocols = usual if plan is None else [planned.protocol for planned in plan.series]
     stored = [
         StoredSeries(
             series_id=f"{study_id}{number:02d}",
             number=number,
             protocol=protocol,
             affines=stored_affines(protocol),
+            instance_numbers=tuple(range(1, len(protocol.affines) + 1))
+            if plan is None
+            else plan.series[number - 1].instance_numbers,
             variant=variant,
         )
-        for number, protocol in enumerate(plan_study(seed, spine), start=1)
+        for number, protocol in enumerate(protocols, start=1)
     ]
     if not folder.exists():
         with folder_beside(folder) as beside:
-            _write_images(beside, study_id, seed, spine, anatomy, stored, profile)
+            _write_images(beside, study_id, seed, spine, anatomy, stored, plan, profile.headers)
     else:
         _require_variant(folder, study_id, variant)
+    serving = stored[: len(usual)]
     return MadeStudy(
         labels=label_study(model, seed, anatomy.severity),
-        series=tuple((s.series_id, DESCRIPTION_OF_VIEW[s.protocol.view]) for s in stored),
-        points=true_points(spine, anatomy, stored),
-        instances={s.series_id: len(s.affines) for s in stored},
+        series=tuple((s.series_id, DESCRIPTION_OF_VIEW[s.protocol.view]) for s in serving),
+        points=true_points(spine, anatomy, serving),
+        instances={s.series_id: s.instance_numbers for s in serving},
+        expected=() if plan is None else _expected(stored, plan),
+    )
+
+
+def _expected(stored: list[StoredSeries], plan: HospitalPlan) -> tuple[ExpectedSeries, ...]:
+    return tuple(
+        ExpectedSeries(
+            series_id=series.series_id,
+            kind=planned.kind,
+            view=VIEW_OF_KIND.get(planned.kind),
+            used=planned.usual,
+            reason="" if planned.usual else REASON_OF_KIND[planned.kind],
+        )
+        for series, planned in zip(stored, plan.series, strict=True)
     )
 
 
@@ -129,6 +179,7 @@ def _write_images(
     spine: Spine,
     anatomy: Anatomy,
     stored: list[StoredSeries],
+    plan: HospitalPlan | None,
     profile: HeaderProfile,
 ) -> None:
     """Paint, scan and write every series."""
@@ -137,14 +188,30 @@ def _write_images(
     signals = np.stack([tissue_signals(seed, sequence) for sequence in sequences])
     canvas = paint_spine(seed, spine, anatomy, signals)
     body = build_body(seed, spine, signals)
+    scanned: list[tuple[SeriesProtocol, list[NDArray[np.uint16]]]] = []
     for series in stored:
-        protocol = series.protocol
+        protocol, target = series.protocol, folder / series.series_id
+        planned = None if plan is None else plan.series[series.number - 1]
+        header = (
+            usual_header(study_id, series, profile)
+            if plan is None
+            else plan.header(study_id, series)
+        )
+        if planned is not None and planned.kind is Kind.CAPTURE:
+            images = next(images for done, images in scanned if done is protocol)
+            write_capture(target, series, header, images[len(images) // 2])
+            continue
+        usual = planned is None or planned.usual
+        stream = STREAM_OF_VIEW[protocol.view] if usual else Stream.HOSPITAL
         contrast = sequences.index(protocol.sequence)
-        rng = generator(seed, STREAM_OF_VIEW[protocol.view], part=series.number)
-        scanner = Scanner(spine, canvas, body, contrast)
-        reference = float(signals[contrast, _REFERENCE[protocol.view]])
-        images = scan_series(rng, scanner, protocol, reference)
-        _write_series(folder / series.series_id, study_id, series, images, profile)
+        images = scan_series(
+            generator(seed, stream, part=series.number),
+            Scanner(spine, canvas, body, contrast),
+            protocol,
+            float(signals[contrast, _REFERENCE[protocol.view]]),
+        )
+        scanned.append((protocol, images))
+        write_series(target, series, header, images, profile)
 
 
 def stored_affines(protocol: SeriesProtocol) -> Float64[np.ndarray, "slice 4 4"]:
@@ -177,52 +244,3 @@ def scan_series(
     )
     gain = rng.uniform(700, 2200) / full_scale
     return [np.clip(np.rint(image * gain), 0, 4095).astype(np.uint16) for image in images]
-
-
-def _write_series(
-    folder: Path,
-    study_id: str,
-    stored: StoredSeries,
-    images: list[NDArray[np.uint16]],
-    profile: HeaderProfile,
-) -> None:
-    rsna = profile is HeaderProfile.RSNA
-    protocol, series_id = stored.protocol, stored.series_id
-    sequence = protocol.sequence
-    series = MrSeries(
-        study_uid=derived_uid("study", study_id, *stored.variant),
-        series_uid=derived_uid("series", series_id, *stored.variant),
-        frame_of_reference_uid=derived_uid("frame", study_id, *stored.variant),
-        series_number=stored.number,
-        series_description=_RSNA_DESCRIPTION[protocol.view] if rsna else protocol.description,
-        protocol_name=f"L-SPINE {protocol.description}",
-        patient_id=study_id,
-        patient_name="PHANTOM^LUMBAR",
-        study_date="20240101",
-        slice_thickness_mm=protocol.thickness_mm,
-        spacing_between_slices_mm=protocol.spacing_mm,
-        echo_time_ms=sequence.echo_time_ms,
-        repetition_time_ms=sequence.repetition_time_ms,
-        inversion_time_ms=sequence.inversion_time_ms,
-        echo_train_length=3 if protocol.view is View.SAGITTAL_T1 else 16,
-        magnetic_field_strength_t=sequence.field_t,
-        scanning_sequence="SE" if sequence.inversion_time_ms is None else "IR",
-    )
-    slices = []
-    for k, (affine, image) in enumerate(zip(stored.affines, images, strict=True), start=1):
-        spacing = np.linalg.norm(affine[:3, 1:3], axis=0)
-        low, high = (float(v) for v in np.percentile(image[::3, ::3], (2, 98)))
-        slices.append(
-            MrSlice(
-                pixels=image,
-                position_lps_mm=affine[:3, 3],
-                image_orientation=np.concatenate(
-                    [affine[:3, 2] / spacing[1], affine[:3, 1] / spacing[0]]
-                ),
-                pixel_spacing_mm=spacing,
-                instance_number=k,
-                sop_instance_uid=derived_uid("instance", series_id, k, *stored.variant),
-                window=((low + high) / 2, max(high - low, 1.0)),
-            )
-        )
-    write_mr_series(folder, series, slices, profile=profile)

@@ -64,6 +64,15 @@ class Sequence:
     repetition_time_ms: float
     inversion_time_ms: float | None
     field_t: float
+    fat_saturated: bool = False
+    contrast_agent: bool = False
+
+
+FAT_LEFT = {Tissue.FAT: 0.12, Tissue.MARROW: 0.45}
+"""What a fat saturation leaves of a signal; about half of an adult's marrow is fat."""
+
+T1_WITH_AGENT = {Tissue.VEIN: 0.2, Tissue.VESSEL: 0.3, Tissue.MUSCLE: 0.85, Tissue.JOINT_FLUID: 0.8}
+"""T1 after a gadolinium contrast agent as a share of the native one."""
 
 
 def tissue_signals(seed: int, sequence: Sequence) -> NDArray[np.float64]:
@@ -73,9 +82,13 @@ def tissue_signals(seed: int, sequence: Sequence) -> NDArray[np.float64]:
     density = properties[:, 0] * jitter[:, 0]
     t1 = properties[:, 2 if sequence.field_t > 2 else 1] * jitter[:, 1]
     t2 = properties[:, 3] * jitter[:, 2]
+    if sequence.contrast_agent:
+        t1 = t1 * [T1_WITH_AGENT.get(tissue, 1.0) for tissue in Tissue]
     recovery = 1 - np.exp(-sequence.repetition_time_ms / t1)
     if sequence.inversion_time_ms is not None:
         inverted = 1 - 2 * np.exp(-sequence.inversion_time_ms / t1)
         recovery = np.abs(inverted + np.exp(-sequence.repetition_time_ms / t1))
     signals: NDArray[np.float64] = density * recovery * np.exp(-sequence.echo_time_ms / t2)
+    if sequence.fat_saturated:
+        signals = signals * [FAT_LEFT.get(tissue, 1.0) for tissue in Tissue]
     return signals

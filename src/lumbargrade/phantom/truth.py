@@ -52,9 +52,11 @@ class StoredSeries:
     number: int
     protocol: SeriesProtocol
     affines: Float64[np.ndarray, "slice 4 4"]
-    """Of the stored pixels, in instance order."""
+    """Of the stored pixels, neighbours beside each other."""
+    instance_numbers: tuple[int, ...]
+    """Of the slices, in the order of ``affines``."""
     variant: tuple[str, ...]
-    """Unusual settings it was made with; they enter its UIDs."""
+    """Settings it was made with; they enter its UIDs."""
 
 
 def true_points(
@@ -98,7 +100,7 @@ def _true_point(
     position = spine.to_lps(*place)
     series = [s for s in stored if s.protocol.view is view]
     location = _locate(series, position, spine.axes_lps(place[2])[2])
-    numbers = [(s.series_id, k + 1) for s in series for k in range(len(s.affines))]
+    numbers = [(s.series_id, number) for s in series for number in s.instance_numbers]
     series_id, instance_number = numbers[location.slice_index]
     canal = target is not None and target.condition.family is Family.CANAL
     return TruePoint(
