@@ -9,6 +9,7 @@ from fake_enhanced import enhanced
 from fake_studies import CASES, axial_blocks, series, slices
 from fake_syntaxes import LOSSLESS, transcode
 from lumbargrade.dicom.write_mr import HeaderProfile, write_mr_series
+from lumbargrade.phantom.study import StudyProfile
 
 PHANTOM_SLICES = 8
 """Slices taken of a phantom's series, from its middle."""
@@ -28,19 +29,19 @@ class BaseStudy:
         return sorted(path.relative_to(self.folder) for path in found)
 
 
-def write_bases(root: Path, phantoms: dict[HeaderProfile, Path]) -> list[BaseStudy]:
+def write_bases(root: Path, phantoms: dict[StudyProfile, Path]) -> list[BaseStudy]:
     """Write every base study below a folder.
 
     Args:
         root: an empty folder.
-        phantoms: datasets of phantom studies, by the profile of their headers.
+        phantoms: datasets of phantom studies, by their profile.
     """
     return [
         BaseStudy(name=name, folder=folder) for name, folder in _folders(root, phantoms) if folder
     ]
 
 
-def _folders(root: Path, phantoms: dict[HeaderProfile, Path]) -> Iterator[tuple[str, Path]]:
+def _folders(root: Path, phantoms: dict[StudyProfile, Path]) -> Iterator[tuple[str, Path]]:
     hospital, rsna = root / "hospital", root / "rsna"
     write_mr_series(hospital / "study", series(), slices(count=8))
     yield "hospital, explicit", hospital

@@ -26,8 +26,8 @@ import numpy as np
 from fuzz_bases import BaseStudy, write_bases
 from fuzz_judge import FAULT, HARMLESS, Truth, judge, truth_of
 from fuzz_mutations import MUTATIONS
-from lumbargrade.dicom.write_mr import HeaderProfile
 from lumbargrade.phantom.dataset import write_dataset
+from lumbargrade.phantom.study import StudyProfile
 
 MAX_SECONDS = 10.0
 MAX_MIB = 2048
@@ -194,11 +194,11 @@ def summary(verdicts: list[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def write_phantoms(root: Path) -> dict[HeaderProfile, Path]:
-    """One phantom study per header profile."""
-    for profile in HeaderProfile:
+def write_phantoms(root: Path) -> dict[StudyProfile, Path]:
+    """One phantom study per profile."""
+    for profile in StudyProfile:
         write_dataset(root / profile, studies=1, seed=2000, workers=1, profile=profile)
-    return {profile: root / profile for profile in HeaderProfile}
+    return {profile: root / profile for profile in StudyProfile}
 
 
 def main() -> int:
