@@ -63,12 +63,15 @@ class Evaluation:
     """Column of ``train.csv`` → weighted mean log-loss; None where nothing is labelled."""
 
 
-def align(truth: Mapping[str, Labels], submission: Submission) -> Aligned:
+def align(
+    truth: Mapping[str, Labels], submission: Submission, *, allow_others: bool = False
+) -> Aligned:
     """Match a submission's rows with the truth's cells.
 
     Args:
         truth: study id → (25,) grades.
         submission: rows in any order.
+        allow_others: whether rows of other studies and cells are left out, not refused.
 
     Raises:
         InvalidStudyError: a bad row, or a missing, duplicate or extra one; names it.
@@ -86,7 +89,7 @@ def align(truth: Mapping[str, Labels], submission: Submission) -> Aligned:
         absent = [row_ids[cell] for cell in np.flatnonzero(labelled & (lines < 0))]
         hint = "" if lines.reshape(labels.shape).max(axis=1).min() >= 0 else _SUBSET_HINT
         raise InvalidStudyError(f"{submission.path}: {_some(absent)} missing{hint}")
-    if (lines >= 0).sum() < len(line_of_row):
+    if not allow_others and (lines >= 0).sum() < len(line_of_row):
         known = set(row_ids)
         extra = [row_id for row_id in submission.row_ids if row_id not in known]
         raise InvalidStudyError(
@@ -122,17 +125,6 @@ def keep_submitted(truth: Mapping[str, Labels], submission: Submission) -> dict[
             f"{submission.path}: no row belongs to any of the truth's {len(truth)} studies"
         )
     return kept
-
-
-def keep_studies(submission: Submission, truth: Mapping[str, Labels]) -> Submission:
-    """The rows of a submission that belong to the truth's studies."""
-    wanted = set(row_ids_of(truth))
-    kept = [line for line, row_id in enumerate(submission.row_ids) if row_id in wanted]
-    return Submission(
-        path=submission.path,
-        row_ids=tuple(submission.row_ids[line] for line in kept),
-        probabilities=submission.probabilities[kept],
-    )
 
 
 def evaluate(aligned: Aligned) -> Evaluation:

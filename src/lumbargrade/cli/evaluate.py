@@ -49,7 +49,7 @@ def evaluate(
     from lumbargrade.cli.score_document import score_document
     from lumbargrade.cli.score_tables import score_tables
     from lumbargrade.competition import read_labels, read_submission
-    from lumbargrade.evaluation import align, keep_studies, keep_submitted
+    from lumbargrade.evaluation import align, keep_submitted
     from lumbargrade.scorecard import DEFAULT_RESAMPLES, measure
 
     every_label = read_labels(truth)
@@ -58,7 +58,7 @@ def evaluate(
     oracle = truth.parent / ORACLE_FILE
 
     def other(path: Path) -> "Aligned":
-        return align(labels, keep_studies(read_submission(path), labels))
+        return align(labels, read_submission(path), allow_others=True)
 
     aligned = align(labels, answers)
     floor = other(oracle) if oracle.is_file() else None

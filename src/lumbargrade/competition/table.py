@@ -119,15 +119,17 @@ def read_columns(path: Path, columns: Sequence[str]) -> tuple[tuple[str, ...], .
         FileNotFoundError: there is no such file.
         InvalidStudyError: a column is missing, or a line has too few or too many cells.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header = _read_header(reader, path, columns)
-        rows = [cells for cells in reader if cells]
-    if any(len(cells) != len(header) for cells in rows):
-        for _ in read_table(path, columns):  # raises, naming the line
-            pass
-    by_column = dict(zip(header, zip(*rows, strict=True), strict=False))
-    return tuple(by_column.get(column, ()) for column in columns)
+    text = path.read_text(encoding="utf-8-sig")
+    lines = [line for line in text.split("\n") if line]
+    header = _read_header(csv.reader(lines[:1]), path, columns)
+    commas = len(header) - 1
+    if '"' in text or any(line.count(",") != commas for line in lines):
+        rows = [row.cells for row in read_table(path, columns)]  # names a line of another length
+        return tuple(tuple(cells[column] for cells in rows) for column in columns)
+    cells = ",".join(lines).split(",")
+    return tuple(
+        tuple(cells[header.index(column) + len(header) :: len(header)]) for column in columns
+    )
 
 
 def _read_header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> list[str]:
