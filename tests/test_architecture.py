@@ -28,6 +28,7 @@ OWNERS = {
     "pandas": {"competition", "evaluation", "evaluation_points"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "matplotlib": {"plots"},
 }
 """Library → the only modules or packages that may import it."""
 
@@ -47,6 +48,7 @@ LIGHT_ROOMS = VOCABULARY | {
     "intervals",
     "evaluation",
     "scorecard",
+    "plots",
     "point_errors",
     "evaluation_points",
 }
@@ -230,7 +232,8 @@ def test_help_starts_without_torch_and_other_heavy_libraries() -> None:
         "    runpy.run_module('lumbargrade', run_name='__main__')\n"
         "except SystemExit as stop:\n"
         "    assert stop.code == 0, stop.code\n"
-        "heavy = {'torch', 'timm', 'lightning', 'pandas', 'scipy', 'pydicom', 'onnxruntime'}\n"
+        "heavy = {'torch', 'timm', 'lightning', 'pandas', 'scipy', 'matplotlib', 'pydicom'}\n"
+        "heavy |= {'onnxruntime'}\n"
         "sys.exit(','.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]

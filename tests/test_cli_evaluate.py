@@ -311,3 +311,12 @@ def test_evaluate_points_without_images_leaves_geometry_null(tmp_path: Path) -> 
     result = run(*write_points(tmp_path))
     assert result.exit_code == 0
     assert "sagittal_t2" in result.stdout
+
+
+def test_plots_are_drawn_beside_the_json_document(folder: Path) -> None:
+    plots = folder / "plots"
+    result = run(*score_arguments(folder), "--json", "--plots", plots)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["studies"] == 40
+    assert "reliability.png" in result.stderr
+    assert len(list(plots.glob("*.png"))) == 5

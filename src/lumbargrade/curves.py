@@ -146,8 +146,9 @@ def roc_curve(positive: Bool[np.ndarray, "row"], score: Float64[np.ndarray, "row
         hits = np.cumsum(positive[order])[ends]
         true_rate = np.append(0.0, hits / positives)
         false_rate = np.append(0.0, (ends + 1 - hits) / negatives)
-        keep = _thinned(false_rate + true_rate)
-        false_rate, true_rate = false_rate[keep], true_rate[keep]
+        for keep in (_corners, _thinned):
+            kept = keep(false_rate, true_rate)
+            false_rate, true_rate = false_rate[kept], true_rate[kept]
     return RocCurve(
         positives=positives,
         negatives=negatives,
@@ -166,9 +167,20 @@ def confusion(
     return counts.reshape(size, size)
 
 
-def _thinned(length: Float64[np.ndarray, "point"]) -> Int[np.ndarray, "_"]:
-    """Indices of at most ``ROC_POINTS`` points, evenly spaced along a rising length, both ends."""
-    if len(length) <= ROC_POINTS:
-        return np.arange(len(length))
-    wanted = np.linspace(length[0], length[-1], ROC_POINTS)
-    return np.unique(np.searchsorted(length, wanted))
+def _corners(
+    x: Float64[np.ndarray, "point"], y: Float64[np.ndarray, "point"]
+) -> Int[np.ndarray, "_"]:
+    """Indices of the ends and of the points where the direction changes."""
+    dx, dy = np.diff(x), np.diff(y)
+    turn = np.abs(dx[:-1] * dy[1:] - dx[1:] * dy[:-1]) > np.finfo(np.float64).eps
+    return np.flatnonzero(np.concatenate([[True], turn, [True]]))
+
+
+def _thinned(
+    x: Float64[np.ndarray, "point"], y: Float64[np.ndarray, "point"]
+) -> Int[np.ndarray, "_"]:
+    """Indices of at most ``ROC_POINTS`` points, evenly spaced along the curve, both ends kept."""
+    if len(x) <= ROC_POINTS:
+        return np.arange(len(x))
+    length = x + y
+    return np.unique(np.searchsorted(length, np.linspace(length[0], length[-1], ROC_POINTS)))

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lumbargrade.cli.app import app, progress_bar
+from lumbargrade.cli.app import app, progress_bar, stderr
 
 if TYPE_CHECKING:
     from lumbargrade.evaluation import Aligned
@@ -20,6 +20,9 @@ ORACLE_FILE = "oracle.csv"
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Bootstrap = Annotated[int, typer.Option(min=0, help="Sets of studies to draw for 95 % intervals.")]
+_Plots = Annotated[
+    Path | None, typer.Option(file_okay=False, help="Folder for pictures (PNG) of the figures.")
+]
 _Seed = Annotated[int, typer.Option(min=0, help="Of the drawn sets.")]
 
 QUIET_DRAWS = 2_000_000
@@ -44,6 +47,7 @@ def evaluate(
     subset: Annotated[
         bool, typer.Option("--subset", help="Score only the studies that the submission holds.")
     ] = False,
+    plots: _Plots = None,
 ) -> None:
     """Score a submission by the competition metric, with the figures beside it."""
     from lumbargrade.cli.score_document import score_document
@@ -73,10 +77,19 @@ def evaluate(
             seed=seed,
             on_draws=on_draws,
         )
+    if plots is not None:
+        from lumbargrade.plots import plot_scorecard
+
+        _name_plots(plot_scorecard(card, plots))
     if as_json:
         typer.echo(json.dumps(score_document(card), allow_nan=False))
     else:
         Console().print(score_tables(card))
+
+
+def _name_plots(files: tuple[Path, ...]) -> None:
+    for path in files:
+        stderr.print(f"drew {path}", markup=False, soft_wrap=True)
 
 
 @contextmanager
