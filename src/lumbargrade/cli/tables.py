@@ -8,7 +8,7 @@ from rich.text import Text
 from lumbargrade.arrays import Labels
 from lumbargrade.labels import GRADES, LEVELS, MISSING_GRADE, Condition, Family, Grade, Target
 from lumbargrade.records import Grades
-from lumbargrade.report.html import DISPLAY_CONDITIONS
+from lumbargrade.report.words import DISPLAY_CONDITIONS
 
 _STYLE = {Grade.NORMAL_MILD: "", Grade.MODERATE: "yellow", Grade.SEVERE: "bold magenta"}
 _NAME = {Family.CANAL: "canal", Family.FORAMINAL: "foramen", Family.SUBARTICULAR: "subarticular"}

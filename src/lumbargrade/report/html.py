@@ -1,55 +1,45 @@
 """A prediction as one offline HTML page.
 
 What must stay true: the page needs no other file and no network, every text from outside is
-escaped, and it shows the calibrated probabilities p, never the metric's answers q.
+escaped, only our own script and style may run, and it shows the calibrated probabilities p, never
+the metric's answers q.
 """
 
+import base64
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
-from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, VIEWS, Condition, Flag, Grade, Target
-from lumbargrade.labels import View as ViewLabel
+from lumbargrade.labels import GRADES, LEVELS, TARGETS, VIEWS, Flag, Grade, Target, View
 from lumbargrade.prediction import Prediction
 from lumbargrade.records import PointOnSlice, SeriesReport
-from lumbargrade.report.figures import Figure, TargetFigures, target_figures, view_figures
-
-DISPLAY_CONDITIONS = (
-    Condition.RIGHT_NEURAL_FORAMINAL_NARROWING,
-    Condition.RIGHT_SUBARTICULAR_STENOSIS,
-    Condition.SPINAL_CANAL_STENOSIS,
-    Condition.LEFT_SUBARTICULAR_STENOSIS,
-    Condition.LEFT_NEURAL_FORAMINAL_NARROWING,
+from lumbargrade.report.figures import Figure, close_ups, view_figures
+from lumbargrade.report.pixels import EncodedSlices, encode_slices
+from lumbargrade.report.scene import scene_document
+from lumbargrade.report.words import (
+    DISPLAY_CONDITIONS,
+    FLAG_SHORT,
+    FLAG_WORDS,
+    VIEW_NAME,
+    condition_name,
+    target_name,
 )
-"""Columns as a radiologist looks at the patient: the patient's right on the left."""
 
-VIEW_NAME = {
-    ViewLabel.SAGITTAL_T2: "Sagittal T2",
-    ViewLabel.SAGITTAL_T1: "Sagittal T1",
-    ViewLabel.AXIAL_T2: "Axial T2",
-}
-
-FLAG_WORDS = {
-    Flag.VIEW_MISSING: "View missing: answered from what the other views show",
-    Flag.LEVEL_NOT_COVERED: "Level not covered: answered without a slice of this place",
-    Flag.LOW_CONFIDENCE: "Low confidence: the place itself was hard to find",
-    Flag.UNCERTAIN: "Uncertain: no grade is clearly the likeliest",
-    Flag.CROSS_VIEW_CONFLICT: "Views disagree about where this level lies",
-    Flag.UNUSUAL_ANATOMY: "Unusual anatomy: check the numbering of the levels",
-}
-
-FLAG_SHORT = {
-    Flag.VIEW_MISSING: "view missing",
-    Flag.LEVEL_NOT_COVERED: "not covered",
-    Flag.LOW_CONFIDENCE: "low confidence",
-    Flag.UNCERTAIN: "uncertain",
-    Flag.CROSS_VIEW_CONFLICT: "views disagree",
-    Flag.UNUSUAL_ANATOMY: "unusual anatomy",
-}
+STYLE_FILES = ("page.css", "viewer.css", "print.css")
+SCRIPT_FILES = (
+    *("dom.js", "geometry.js", "pixels.js", "overlay.js", "pane.js"),
+    *("gestures.js", "closeup.js", "targets.js", "keyboard.js", "start.js"),
+)
+"""In the order in which they are joined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +48,8 @@ class Share:
 
     grade: Grade
     probability: float
+    start: float
+    """Sum of the probabilities before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,25 +57,32 @@ class Cell:
     """One target as the page shows it."""
 
     target: Target
-    anchor: str
+    name: str
     grade: Grade
     shares: tuple[Share, ...]
     flags: tuple[Flag, ...]
     point: PointOnSlice | None
-    figures: TargetFigures | None
+    figure: Figure | None
 
     @property
     def probability(self) -> float:
         """Probability of the grade shown."""
         return self.shares[GRADES.index(self.grade)].probability
 
+    @property
+    def severity(self) -> float:
+        """For choosing what to show first: the grade, then how sure it is."""
+        return GRADES.index(self.grade) + self.probability
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewSection:
-    """One view: its series, and the slices that carry points."""
+    """One view: why its series were taken, and the slices that carry points."""
 
+    view: View
     name: str
     slices: int
+    series: tuple[SeriesReport, ...]
     figures: tuple[Figure, ...]
 
 
@@ -93,70 +92,117 @@ def render_report(prediction: Prediction) -> str:
     Returns:
         The text of ``report.html``; equal for equal predictions.
     """
-    folder = files("lumbargrade.report")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+    encoded = encode_slices(prediction.study, prediction.volumes)
     cells = _cells(prediction)
-    return template.render(
-        css=(folder / "report.css").read_text(encoding="utf-8"),
-        script=(folder / "report.js").read_text(encoding="utf-8"),
+    style, script = _joined(STYLE_FILES), _joined(SCRIPT_FILES)
+    return _template().render(
+        policy=content_policy(style, script),
+        css=Markup(style),
+        script=Markup(script),
+        scene=json_island(scene_document(prediction, encoded)),
+        pixels=json_island({view.value: encoded.images.get(view, ()) for view in VIEWS}),
+        image_words=_image_words(encoded),
         study=prediction.study,
         grades=prediction.grades,
         version=version("lumbargrade"),
-        conditions=CONDITIONS,
         display_conditions=DISPLAY_CONDITIONS,
         levels=LEVELS,
         grade_names=GRADES,
-        cells=cells,
         cell_of={(cell.target.level, cell.target.condition): cell for cell in cells},
-        severe=_worst_first(cells, Grade.SEVERE),
-        moderate=_worst_first(cells, Grade.MODERATE),
+        cells_of_grade={grade: _surest_first(cells, grade) for grade in GRADES},
         flagged=[cell for cell in cells if cell.flags],
-        views=[_view_section(prediction, view) for view in VIEWS],
+        views=[_view_section(prediction, view) for view in VIEW_NAME],
         reports=sorted(prediction.study.reports, key=_report_order),
         view_name=VIEW_NAME,
+        condition_name=condition_name,
         flag_words=FLAG_WORDS,
         flag_short=FLAG_SHORT,
     )
 
 
-def _cells(prediction: Prediction) -> tuple[Cell, ...]:
-    figures = target_figures(prediction)
-    return tuple(
-        _cell(prediction, Target(condition=condition, level=level), figures)
-        for condition in CONDITIONS
-        for level in LEVELS
+def content_policy(style: str, script: str) -> str:
+    """A content security policy that lets this one style and this one script run, nothing else."""
+
+    def sha256(text: str) -> str:
+        digest = hashlib.sha256(text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+    return (
+        f"default-src 'none'; img-src data:; style-src {sha256(style)}; "
+        f"script-src {sha256(script)}; base-uri 'none'; form-action 'none'"
     )
 
 
-def _cell(prediction: Prediction, target: Target, figures: Sequence[TargetFigures | None]) -> Cell:
+def json_island(document: Any) -> Markup:
+    """JSON for a ``<script type="application/json">``: no character of it can end the element."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+@cache
+def _page_file(name: str) -> str:
+    return (files("lumbargrade.report") / "page" / name).read_text(encoding="utf-8")
+
+
+def _joined(names: Sequence[str]) -> str:
+    text = "".join(_page_file(name) for name in names)
+    return f'"use strict";\n(() => {{\n{text}}})();\n' if names is SCRIPT_FILES else text
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_page_file("report.html"))
+
+
+def _image_words(encoded: EncodedSlices) -> str:
+    step = encoded.step
+    return (
+        f"Images are 8-bit JPEG of quality {step.quality}, at most {step.longest_side} pixels a "
+        "side, over a range of stored values wider than the first window; read fine detail and "
+        "narrow windows from the DICOM files."
+    )
+
+
+def _cells(prediction: Prediction) -> tuple[Cell, ...]:
+    figures = close_ups(prediction)
+    return tuple(_cell(prediction, target, figures[target.index]) for target in TARGETS)
+
+
+def _cell(prediction: Prediction, target: Target, figure: Figure | None) -> Cell:
     row = prediction.grades.probabilities[target.index]
+    starts = np.cumsum(row) - row
     return Cell(
         target=target,
-        anchor=target.column,
+        name=target_name(target),
         grade=GRADES[int(np.argmax(row))],
         shares=tuple(
-            Share(grade=grade, probability=float(value))
-            for grade, value in zip(GRADES, row, strict=True)
+            Share(grade=grade, probability=float(value), start=float(start))
+            for grade, value, start in zip(GRADES, row, starts, strict=True)
         ),
         flags=prediction.grades.flags[target.index],
         point=prediction.grades.points[target.index],
-        figures=figures[target.index],
+        figure=figure,
     )
 
 
-def _worst_first(cells: Sequence[Cell], grade: Grade) -> list[Cell]:
+def _surest_first(cells: Sequence[Cell], grade: Grade) -> list[Cell]:
     found = [cell for cell in cells if cell.grade is grade]
     return sorted(found, key=lambda cell: -cell.probability)
 
 
-def _view_section(prediction: Prediction, view: ViewLabel) -> ViewSection:
+def _view_section(prediction: Prediction, view: View) -> ViewSection:
     volume = prediction.volumes.get(view)
+    used = [report for report in prediction.study.reports if report.used and report.view is view]
     return ViewSection(
+        view=view,
         name=VIEW_NAME[view],
         slices=0 if volume is None else len(volume.slices),
+        series=tuple(used),
         figures=view_figures(prediction, view),
     )
 

@@ -1,4 +1,4 @@
-"""Marks on images: points, crop boxes, orientation letters, a scale bar, strips of crops.
+"""Marks on images: points, crop boxes, orientation letters, a scale bar.
 
 What must stay true: functions are pure (pixels in, a new image out), a picture is drawn in true
 proportions of millimetres, and a pixel's centre stays its centre: shown = (stored + 0.5) · scale
@@ -10,11 +10,11 @@ import io
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from lumbargrade.arrays import Affine
-from lumbargrade.geometry import normal_of, plane_of, spacing_of
+from lumbargrade.geometry import lps_to_slices, normal_of, plane_of, spacing_of
 from lumbargrade.records import Crop
 
 Picture = Image.Image
@@ -24,13 +24,12 @@ POINT_COLOUR: Colour = (0, 229, 255)
 BOX_COLOUR: Colour = (255, 214, 10)
 TEXT_COLOUR: Colour = (235, 235, 235)
 SHADOW: Colour = (0, 0, 0)
-BACKGROUND: Colour = (38, 41, 46)
 
 SCALE_BAR_MM = 20.0
 """Length of the scale bar."""
 
 JPEG_QUALITY = 80
-"""Keeps the report of one study below 5 MB."""
+"""Of the still pictures."""
 
 _LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 """Per LPS axis: the letter where the coordinate is small, and where it is large."""
@@ -173,48 +172,21 @@ def with_box(canvas: Canvas, corners: Float[np.ndarray, "4 2"]) -> Canvas:
     return canvas
 
 
-def crop_corners(crop: Crop, affine: Affine) -> Float[np.ndarray, "4 2"]:
-    """Corners (row, column) of a crop's middle slice, on a slice with the given affine."""
+def crop_corners_lps_mm(crop: Crop) -> Float64[np.ndarray, "4 3"]:
+    """Corners of a crop's middle slice in LPS mm, in order around it."""
     rows, columns = crop.pixels.shape[1:]
     top, left, bottom, right = -0.5, -0.5, rows - 0.5, columns - 0.5
     index = np.array(
         [[0, top, left, 1], [0, top, right, 1], [0, bottom, right, 1], [0, bottom, left, 1]]
     )
-    local = np.linalg.solve(affine, crop.affine @ index.T)
-    corners: Float[np.ndarray, "4 2"] = local[1:3].T
+    corners: Float64[np.ndarray, "4 3"] = (index @ crop.affine.T)[:, :3]
     return corners
 
 
-def draw_crop(crop: Crop, *, tile: int, gap: int = 4) -> Picture:
-    """A crop's middle slice, large, above all of its slices side by side.
-
-    Args:
-        crop: pixels 0..1.
-        tile: side of one slice in the row below, in picture pixels.
-        gap: pixels between slices.
-    """
-    count = len(crop.pixels)
-    width = count * tile + (count - 1) * gap
-    picture = Image.new("RGB", (width, width + gap + tile), BACKGROUND)
-    picture.paste(_scaled(crop, count // 2, width), (0, 0))
-    for position in range(count):
-        x, y = position * (tile + gap), width + gap
-        frame = (x, y, x + tile - 1, y + tile - 1)
-        draw = ImageDraw.Draw(picture)
-        if not crop.slice_present[position]:
-            draw.rectangle(frame, outline=(90, 94, 100))
-            middle = (x + tile / 2, y + tile / 2)
-            draw_text(picture, "no slice", middle, anchor="mm", size=14)
-            continue
-        picture.paste(_scaled(crop, position, tile), (x, y))
-        if position == count // 2:
-            draw.rectangle(frame, outline=BOX_COLOUR, width=2)
-    return picture
-
-
-def _scaled(crop: Crop, position: int, size: int) -> Picture:
-    pixels = np.clip(np.rint(crop.pixels[position] * 255.0), 0, 255).astype(np.uint8)
-    return Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
+def crop_corners(crop: Crop, affine: Affine) -> Float64[np.ndarray, "4 2"]:
+    """Corners (row, column) of a crop's middle slice, on a slice with the given affine."""
+    corners = [lps_to_slices(affine[None], corner)[0, 1:] for corner in crop_corners_lps_mm(crop)]
+    return np.stack(corners)
 
 
 def slice_name(affine: Affine) -> str:

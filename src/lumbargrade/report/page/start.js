@@ -1,0 +1,10 @@
+document.documentElement.classList.add("js");
+findAll(".pane").forEach((element, i) => panes.push(new Pane(element, scene.views[i])));
+panes.filter((pane) => pane.slice).forEach(listenTo);
+listenToTargets();
+listenToKeys();
+setMode("slices");
+panes.forEach((pane) => pane.show(pane.index));
+select(firstTarget(), { remember: false });
+const resized = new ResizeObserver(() => panes.forEach((pane) => pane.arrange()));
+panes.filter((pane) => pane.slice).forEach((pane) => resized.observe(pane.stage));
