@@ -67,6 +67,7 @@ def write_prepared(cache: Path, count: int, *, without_axial: tuple[str, ...] = 
             study_id=study_id,
             study_uid=f"1.2.{number}",
             sop_instances_sha256=f"{number:064d}",
+            source_sha256=f"{number:064d}",
             volumes=volumes,
             references={
                 view: tuple(

@@ -96,6 +96,7 @@ def study(study_id: str, shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0))
         study_id=study_id,
         study_uid=f"1.2.{study_id}",
         sop_instances_sha256="0" * 64,
+        source_sha256="0" * 64,
         volumes={view: volume(view, shift_mm) for view in View},
         references={},
         truth=StudyTruth(landmarks_lps_mm=points, labels=np.zeros(25, dtype=np.int64)),

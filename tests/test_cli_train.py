@@ -1,8 +1,14 @@
+import os
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
 from fake_prepared import write_prepared
+from lumbargrade.classifier import train as classifier_train
+from lumbargrade.classifier.train import ClassifierTask, TrainingBatch
 from lumbargrade.cli import main
 
 TINY = """
@@ -72,3 +78,43 @@ def test_data_without_studies_exit_with_3(
         monkeypatch, "train", recipe, "--data", tmp_path / "empty", "--out", tmp_path / "run"
     )
     assert code == 3
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_training_after_a_step_and_the_same_command_goes_on(
+    tmp_path: Path,
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    exit_code: int,
+) -> None:
+    data = write_prepared(tmp_path / "prepared", 10)
+    command = ["train-classifier", recipe, "--data", data, "--device", "cpu", "--out"]
+    assert run_cli(monkeypatch, *command, tmp_path / "whole") == 0
+    steps = 0
+
+    class SignalledTask(ClassifierTask):
+        def loss(self, model: nn.Module, batch: TrainingBatch) -> Tensor | Mapping[str, Tensor]:
+            nonlocal steps
+            steps += 1
+            if steps == 6:
+                os.kill(os.getpid(), number)
+            return super().loss(model, batch)
+
+    monkeypatch.setattr(classifier_train, "ClassifierTask", SignalledTask)
+    before = signal.getsignal(number)
+    capsys.readouterr()
+    assert run_cli(monkeypatch, *command, tmp_path / "cut") == exit_code
+    assert signal.getsignal(number) is before
+    message = capsys.readouterr().err
+    assert f"Stopped by {number.name}" in message
+    assert "the same command goes on" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "cut" / "weights.safetensors").exists()
+    assert run_cli(monkeypatch, *command, tmp_path / "cut") == 0
+    assert steps == 12  # 7 studies in batches of 2 for 3 epochs: none was done twice
+    files = [path for path in (tmp_path / "whole").iterdir() if path.is_file()]
+    assert {path.name for path in files} == {path.name for path in (tmp_path / "cut").iterdir()}
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "cut" / path.name).read_bytes(), path.name

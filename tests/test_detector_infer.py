@@ -190,6 +190,7 @@ def test_training_without_the_view_is_an_error(tmp_path: Path) -> None:
         study_id="1",
         study_uid="1",
         sop_instances_sha256="",
+        source_sha256="",
         volumes={View.SAGITTAL_T2: lame.volumes[View.SAGITTAL_T2]},
         references={},
         truth=lame.truth,

@@ -1,5 +1,9 @@
 import json
+import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +23,11 @@ from lumbargrade.cache import (
 )
 from lumbargrade.cli.app import app
 from lumbargrade.competition import read_coordinates, read_truth
+from lumbargrade.config import ConfigError
 from lumbargrade.dicom import find_studies, read_study
 from lumbargrade.labels import LEVELS, View
-from lumbargrade.prepare import Outcome, prepare_dataset
+from lumbargrade.prepare import UNFINISHED, Outcome, prepare_dataset
+from lumbargrade.prepared import prepared_cache
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.volumes import view_volumes
 
@@ -133,6 +139,18 @@ def test_changed_grades_reach_a_study_that_is_kept(one_study: Path, tmp_path: Pa
     np.testing.assert_array_equal(after[before == 0], 2)
 
 
+def test_a_cache_that_was_not_prepared_to_its_end_is_not_trained_on(
+    one_study: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    (out / UNFINISHED).touch()
+    with pytest.raises(ConfigError, match="not prepared to its end"):
+        prepared_cache(out, tmp_path / "unused")
+    prepare_dataset(one_study, out)
+    assert prepared_cache(out, tmp_path / "unused") == out
+
+
 def test_what_a_killed_run_left_is_done_again(one_study: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
     prepare_dataset(one_study, out)
@@ -144,6 +162,147 @@ def test_what_a_killed_run_left_is_done_again(one_study: Path, tmp_path: Path) -
     assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED
     assert not partial.exists()
     assert load_cached(folder).study_id == folder.name
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "at_once"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "sagittal_t1.npy", True),
+        (lambda path: path.write_bytes(b""), "sagittal_t2.npy", True),
+        (lambda path: path.unlink(), "sagittal_t1.npy", True),
+        (lambda path: path.unlink(), "checksums.json", True),
+        (lambda path: path.write_text("[]"), "checksums.json", True),
+        (lambda path: path.unlink(), "truth.json", True),
+        (lambda path: path.unlink(), "study.json", True),
+        (lambda path: flip(path, 5000), "study.json", True),
+        (lambda path: flip(path, 40), "truth.json", True),
+        (lambda path: flip(path, 5000), "sagittal_t2.npy", False),
+    ],
+)
+def test_a_damaged_entry_is_noticed_named_and_made_anew(
+    one_study: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], object],
+    name: str,
+    at_once: bool,
+) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    folder = cached_studies(out)[0]
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damage(folder / name)
+    if at_once:
+        with pytest.raises((InvalidStudyError, FileNotFoundError), match=re.escape(name)):
+            load_cached(folder)
+    else:  # only reading all pixels shows it
+        load_cached(folder)
+        assert prepare_dataset(one_study, out)[0].outcome is Outcome.KEPT
+    with pytest.raises((InvalidStudyError, FileNotFoundError)):
+        prepared_cache(out, tmp_path / "unused")
+    (anew,) = prepare_dataset(one_study, out, verify=not at_once)
+    assert anew.outcome is Outcome.PREPARED
+    assert any(name in problem for problem in anew.problems)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert prepare_dataset(one_study, out, verify=True)[0].outcome is Outcome.KEPT
+
+
+def test_training_on_a_dataset_makes_damaged_entries_anew(one_study: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run" / "prepared"
+    prepared_cache(one_study, place)
+    folder = cached_studies(place)[0]
+    whole = (folder / "sagittal_t2.npy").read_bytes()
+    flip(folder / "sagittal_t2.npy", 5000)
+    prepared_cache(one_study, place)
+    assert (folder / "sagittal_t2.npy").read_bytes() == whole
+
+
+def test_a_study_that_left_the_dataset_is_not_trained_on(one_study: Path, tmp_path: Path) -> None:
+    place = tmp_path / "run" / "prepared"
+    prepared_cache(one_study, place)
+    shutil.copytree(cached_studies(place)[0], place / "5")
+    assert [folder.name for folder in cached_studies(prepared_cache(one_study, place))] != ["5"]
+    assert len(cached_studies(place)) == 1
+
+
+def series_folders(dataset: Path) -> list[Path]:
+    return sorted(next((dataset / "train_images").iterdir()).iterdir())
+
+
+def test_a_file_of_another_size_makes_a_study_stale(one_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    file = sorted(series_folders(one_study)[0].glob("*.dcm"))[0]
+    file.write_bytes(file.read_bytes() + b"\0\0")
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED
+
+
+def test_a_view_told_otherwise_makes_a_study_stale(one_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    table = one_study / "train_series_descriptions.csv"
+    table.write_text(table.read_text().replace("Sagittal T1", "Sagittal T2/STIR"))
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.PREPARED
+
+
+def test_nothing_stays_of_a_study_that_cannot_be_read_any_more(
+    one_study: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    for series in series_folders(one_study):
+        for file in series.iterdir():
+            file.write_bytes(file.read_bytes()[:1000])
+    assert prepare_dataset(one_study, out)[0].outcome is Outcome.FAILED
+    assert list(out.iterdir()) == []
+
+
+def test_a_study_in_two_places_is_not_prepared(one_study: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "twice"
+    for name in ("a", "b"):
+        shutil.copytree(one_study, twice / name)
+    (failed,) = prepare_dataset(twice, tmp_path / "cache")
+    assert failed.outcome is Outcome.FAILED
+    assert "two places" in failed.problems[0]
+
+
+@pytest.mark.parametrize("moment", ["before files", "before checksums", "before rename", "old"])
+def test_a_kill_at_any_moment_of_a_redo_leaves_no_half_entry(
+    one_study: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill runs no clean-up: simulated by a child that ends itself."""
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    folder = cached_studies(out)[0]
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    flip(folder / "sagittal_t1.npy", 5000)
+    target = {
+        "before files": "cache.np.save", "before checksums": "cache.write_checksums",
+        "before rename": "atomic_files.remove_folder", "old": "atomic_files.shutil.rmtree",
+    }[moment]  # fmt: skip
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from lumbargrade import atomic_files, cache, prepare\n"
+        f"name, original = '{target}', {target}\n"
+        "def kill(*arguments, **options):\n"
+        "    if 'rmtree' not in name or '.old.' in str(arguments[0]):\n"
+        "        os._exit(9)\n"
+        "    return original(*arguments, **options)\n"
+        f"{target} = kill\n"
+        "prepare.prepare_dataset(Path(sys.argv[1]), Path(sys.argv[2]), verify=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(one_study), str(out)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 9
+    assert (out / UNFINISHED).exists()
+    prepare_dataset(one_study, out, verify=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert [path.name for path in out.iterdir()] == [folder.name]
 
 
 def test_a_failing_study_is_reported_and_the_others_are_done(
@@ -194,7 +353,7 @@ def test_a_cache_of_another_version_is_refused(cache: Path, tmp_path: Path) -> N
     document = json.loads((folder / STUDY_FILE).read_text())
     document["schema"] = "lumbargrade/prepared/0"
     (folder / STUDY_FILE).write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="prepare the dataset again"):
+    with pytest.raises(ValueError, match="prepared/2, found lumbargrade/prepared/0"):
         load_cached(folder)
 
 

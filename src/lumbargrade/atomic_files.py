@@ -93,10 +93,19 @@ def folder_beside(folder: Path) -> Iterator[Path]:
     try:
         with _naming(folder):
             yield beside
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
             beside.replace(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, where there is one; renamed first, so that no half of it bears its name."""
+    if folder.is_dir():
+        old = partial_name(folder.with_name(f"{folder.name}.old"))
+        shutil.rmtree(old, ignore_errors=True)
+        folder.replace(old)
+        shutil.rmtree(old)
 
 
 def make_folder(folder: Path) -> None:

@@ -1,14 +1,15 @@
 """Prepared studies on disk: memory-mapped volumes with their geometry, points and grades.
 
 What must stay true: a study's folder appears whole or not at all; what is loaded equals what was
-saved, bit for bit; pixels stay on disk until they are looked at.
+saved, bit for bit, or is refused; pixels stay on disk until they are looked at.
 
-A folder holds ``study.json``, ``truth.json`` and per view one ``<view>.npy``: all its slices, one
-after the other, as a flat array of bytes.
+A folder holds ``study.json``, ``truth.json``, per view one ``<view>.npy`` (all its slices, one
+after the other, as a flat array of bytes), and ``checksums.json`` over the others.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,12 +21,18 @@ from jaxtyping import Float64
 
 from lumbargrade.arrays import Affine, Labels, Points
 from lumbargrade.atomic_files import folder_beside, write_beside
+from lumbargrade.cache_checksums import check_files, write_checksums
 from lumbargrade.labels import LEVELS, TARGETS, View
-from lumbargrade.records import Study, ViewVolume
+from lumbargrade.records import InvalidStudyError, Study, ViewVolume
 
-SCHEMA = "lumbargrade/prepared/1"
+SCHEMA = "lumbargrade/prepared/2"
+"""To be raised whenever the same files would be prepared differently."""
+
 STUDY_FILE = "study.json"
 TRUTH_FILE = "truth.json"
+
+_SCHEMA_IN_FILE = re.compile(rb'\s*{\s*"schema":\s*"([!-~]*)"')
+"""The schema comes first: it is read before any checksum, which other versions may lack."""
 
 DISC = len(TARGETS)
 """Index of the first of the five auxiliary disc points, which follow the 25 targets."""
@@ -65,6 +72,8 @@ class CachedStudy:
     study_uid: str
     sop_instances_sha256: str
     """Of all SOP instance UIDs among the study's files, used or not."""
+    source_sha256: str
+    """Of the files' names and sizes, and of what a table says about their views."""
     volumes: Mapping[View, ViewVolume]
     """Backed by files; a missing view has no entry."""
     references: Mapping[View, tuple[SliceReference, ...]]
@@ -128,6 +137,7 @@ def save_cached(study: CachedStudy, folder: Path) -> None:
         "study_id": study.study_id,
         "study_uid": study.study_uid,
         "sop_instances_sha256": study.sop_instances_sha256,
+        "source_sha256": study.source_sha256,
         "views": {
             view.value: _view_document(volume, study.references[view])
             for view, volume in study.volumes.items()
@@ -139,18 +149,22 @@ def save_cached(study: CachedStudy, folder: Path) -> None:
             content = BytesIO()
             np.save(content, flat)
             write_beside(_pixel_file(beside, view), content.getvalue())
-        write_truth(study.truth, beside)
         write_beside(beside / STUDY_FILE, json.dumps(document) + "\n")
+        write_truth(study.truth, beside)
 
 
 def write_truth(truth: StudyTruth, folder: Path) -> None:
-    """Write or replace the points and grades of a study's folder."""
+    """Write or replace the points and grades of a study's folder, then its checksums.
+
+    A kill between the two leaves a study that is refused, and prepared again.
+    """
     points = [
         None if np.isnan(point).any() else [float(value) for value in point]
         for point in truth.landmarks_lps_mm
     ]
     document = {"landmarks_lps_mm": points, "labels": [int(label) for label in truth.labels]}
     write_beside(folder / TRUTH_FILE, json.dumps(document) + "\n")
+    write_checksums(folder)
 
 
 def load_cached(folder: Path) -> CachedStudy:
@@ -158,18 +172,16 @@ def load_cached(folder: Path) -> CachedStudy:
 
     Raises:
         FileNotFoundError: the folder holds no prepared study.
-        ValueError: it was prepared by another version.
+        InvalidStudyError: it was prepared by another version, or a file is damaged (of pixels,
+            only the size is looked at; see :func:`lumbargrade.cache_checksums.check_files`).
     """
-    document = json.loads((folder / STUDY_FILE).read_text())
-    if document["schema"] != SCHEMA:
-        raise ValueError(
-            f"{folder}: expected {SCHEMA}, found {document['schema']}; prepare the dataset again"
-        )
+    document = _read_document(folder)
     views = {View(name): entry for name, entry in document["views"].items()}
     return CachedStudy(
         study_id=document["study_id"],
         study_uid=document["study_uid"],
         sop_instances_sha256=document["sop_instances_sha256"],
+        source_sha256=document["source_sha256"],
         volumes={view: _load_volume(folder, view, entry) for view, entry in views.items()},
         references={
             view: tuple(
@@ -194,13 +206,27 @@ def cached_studies(cache: Path) -> tuple[Path, ...]:
     return folders
 
 
-def prepared_hash(folder: Path) -> str | None:
-    """``sop_instances_sha256`` of a prepared study, None where it must be (re)done."""
-    try:
-        document = json.loads((folder / STUDY_FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+def prepared_source(folder: Path) -> tuple[str, str] | None:
+    """``sop_instances_sha256`` and ``source_sha256`` of a prepared study, None where there is none.
+
+    Raises:
+        InvalidStudyError: it was prepared by another version, or a file is damaged.
+    """
+    if not folder.is_dir():
         return None
-    return str(document["sop_instances_sha256"]) if document.get("schema") == SCHEMA else None
+    document = _read_document(folder)
+    return str(document["sop_instances_sha256"]), str(document["source_sha256"])
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    content = (folder / STUDY_FILE).read_bytes()
+    schema = _SCHEMA_IN_FILE.match(content)
+    if schema is None or schema[1].decode() != SCHEMA:
+        found = "no version" if schema is None else schema[1].decode()
+        raise InvalidStudyError(f"{folder}: expected {SCHEMA}, found {found}")
+    check_files(folder, pixels=False)
+    document: dict[str, Any] = json.loads(content)
+    return document
 
 
 def _pixel_file(folder: Path, view: View) -> Path:

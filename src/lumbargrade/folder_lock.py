@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lumbargrade.atomic_files import sweep_partial
+from lumbargrade.atomic_files import make_folder, sweep_partial
 from lumbargrade.config import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def held_folder(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process works in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with _locked(folder):
         for name in sweep_partial(folder):
             logger.info("removed %s, which an earlier process left unfinished", name)

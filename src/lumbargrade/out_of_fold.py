@@ -67,14 +67,14 @@ def _line(study_id: str, landmarks: Landmarks) -> str:
 
 
 def read_landmarks(path: Path) -> dict[str, Landmarks]:
-    """Read ``landmarks.jsonl``; a line that was cut off by a kill is left out.
+    """Read ``landmarks.jsonl``; a last line that was cut off by a kill is left out.
 
     Returns:
         study id → landmarks, in file order; nothing where there is no file.
     """
     if not path.is_file():
         return {}
-    complete = [line for line in path.read_text().splitlines(keepends=True) if line[-1:] == "\n"]
+    complete = [line for line in path.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"]
     return {entry["study_id"]: _landmarks(entry) for entry in map(json.loads, complete)}
 
 

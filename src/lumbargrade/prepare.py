@@ -1,23 +1,25 @@
 """A dataset of DICOM files → prepared studies, which training reads in milliseconds.
 
-What must stay true: a study is prepared again exactly when its SOP instances changed; a study that
-fails stops no other; a labelled point is where its own slice's geometry puts it.
+What must stay true: a study is prepared again when its files changed or what was prepared is
+damaged, else kept; a study that fails stops no other, and nothing of it stays in the cache; a
+labelled point is where its own slice's geometry puts it.
 """
 
+import hashlib
 import logging
-import multiprocessing
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.arrays import Labels
-from lumbargrade.atomic_files import WriteError, make_folder
+from lumbargrade.atomic_files import WriteError, remove_folder, write_beside
 from lumbargrade.cache import (
     DISC,
     CachedStudy,
@@ -25,12 +27,13 @@ from lumbargrade.cache import (
     StudyTruth,
     load_cached,
     no_truth,
-    prepared_hash,
+    prepared_source,
     references_of,
     save_cached,
     sop_instances_sha256,
     write_truth,
 )
+from lumbargrade.cache_checksums import check_files
 from lumbargrade.competition import (
     CoordinateRow,
     TruthPoint,
@@ -42,11 +45,16 @@ from lumbargrade.competition.dataset import COORDINATES_FILE, LABELS_FILE
 from lumbargrade.competition.truth import TRUTH_FILE
 from lumbargrade.dicom import StudyFiles, find_studies, read_headers, read_study
 from lumbargrade.dicom.slice_header import SliceHeader, UnreadableFileError
+from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import LEVELS, View
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.volumes import view_volumes
+from lumbargrade.worker_pool import each
 
 __all__ = ["Outcome", "Prepared", "StudyTables", "load_cached", "prepare_dataset", "prepare_study"]
+
+UNFINISHED = ".unfinished"
+"""File in a cache while a dataset is being prepared; a kill leaves it there."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +92,7 @@ def prepare_dataset(
     out: Path,
     *,
     workers: int = 1,
+    verify: bool = False,
     on_start: Callable[[int], None] | None = None,
     on_study: Callable[[Prepared], None] | None = None,
 ) -> tuple[Prepared, ...]:
@@ -93,11 +102,13 @@ def prepare_dataset(
         dataset: folder with studies; its training tables are used where present.
         out: the cache, one folder per study.
         workers: processes.
+        verify: compare the checksums of all pixels that are kept, not their sizes alone.
         on_start: told the number of studies.
         on_study: told each outcome as it comes, in order of study ids.
 
     Raises:
         InvalidStudyError: the dataset holds no study, or a table cannot be read.
+        ConfigError: another process works in the cache.
         WriteError: the disk is full, say.
     """
     found = find_studies(dataset)
@@ -106,28 +117,36 @@ def prepare_dataset(
     tables = read_tables(dataset)
     known = no_truth().labels
     jobs = [(files, tables.get(files.study_id, StudyTables(labels=known))) for files in found]
-    make_folder(out)
+    twins = _twins(found)
     if on_start is not None:
         on_start(len(jobs))
     outcomes = []
-    for outcome in _each(partial(prepare_study, out=out), jobs, workers):
-        outcomes.append(outcome)
-        if on_study is not None:
-            on_study(outcome)
+    with held_folder(out):
+        write_beside(out / UNFINISHED, "")
+        single = [job for job in jobs if job[0].study_id not in twins]
+        work = partial(prepare_study, out=out, verify=verify)
+        for outcome in chain(twins.values(), each(work, single, workers=workers)):
+            outcomes.append(outcome)
+            if on_study is not None:
+                on_study(outcome)
+        (out / UNFINISHED).unlink()
     return tuple(outcomes)
 
 
-def _each(
-    work: Callable[[tuple[StudyFiles, StudyTables]], Prepared],
-    jobs: list[tuple[StudyFiles, StudyTables]],
-    workers: int,
-) -> Iterable[Prepared]:
-    if workers == 1:
-        yield from map(work, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(work, jobs)
+def _twins(found: Sequence[StudyFiles]) -> dict[str, Prepared]:
+    """Studies found in two places: neither is prepared, for which of them would it be?"""
+    places: dict[str, list[str]] = {}
+    for files in found:
+        places.setdefault(files.study_id, []).append(f"{files.paths[0].parent}")
+    return {
+        study_id: Prepared(
+            study_id=study_id,
+            outcome=Outcome.FAILED,
+            problems=(f"found in two places: {' and '.join(several)}",),
+        )
+        for study_id, several in places.items()
+        if len(several) > 1
+    }
 
 
 def read_tables(dataset: Path) -> dict[str, StudyTables]:
@@ -152,24 +171,42 @@ def read_tables(dataset: Path) -> dict[str, StudyTables]:
     }
 
 
-def prepare_study(job: tuple[StudyFiles, StudyTables], *, out: Path) -> Prepared:
+def prepare_study(
+    job: tuple[StudyFiles, StudyTables], *, out: Path, verify: bool = False
+) -> Prepared:
     """Prepare one study, or note that it is prepared, or why it cannot be.
 
     Args:
         job: the study's files, and what the tables say about it.
         out: the cache.
+        verify: compare the checksums of pixels that are kept, not their sizes alone.
     """
     files, tables = job
     folder = out / files.study_id
     try:
         files, instances = _with_headers(files)
-        if prepared_hash(folder) == instances:
-            return _refresh_truth(folder, tables)
-        return _prepare_anew(files, tables, instances, folder)
+        source = source_sha256(files)
+        damage = None
+        try:
+            if prepared_source(folder) == (instances, source):
+                check_files(folder, pixels=verify)
+                return _refresh_truth(folder, tables)
+        except (InvalidStudyError, FileNotFoundError) as error:
+            damage = f"prepared anew, for {error}"
+        return _prepare_anew(files, tables, (instances, source), folder, damage)
     except WriteError:  # nothing wrong with the study
         raise
     except (ValueError, OSError) as error:  # whatever is wrong with the data of one study
+        remove_folder(folder)  # it is not what the files hold now
         return Prepared(study_id=files.study_id, outcome=Outcome.FAILED, problems=(f"{error}",))
+
+
+def source_sha256(files: StudyFiles) -> str:
+    """Name the files of a study by place and size, and what a table says of their views."""
+    top = os.path.commonpath([path.parent for path in files.paths])
+    lines = [f"{path.relative_to(top).as_posix()} {path.stat().st_size}" for path in files.paths]
+    lines += [f"{known.series_id} is {known.view}" for known in files.known_views]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _with_headers(files: StudyFiles) -> tuple[StudyFiles, str]:
@@ -199,7 +236,13 @@ def _refresh_truth(folder: Path, tables: StudyTables) -> Prepared:
     return Prepared(study_id=cached.study_id, outcome=Outcome.KEPT, problems=problems)
 
 
-def _prepare_anew(files: StudyFiles, tables: StudyTables, instances: str, folder: Path) -> Prepared:
+def _prepare_anew(
+    files: StudyFiles,
+    tables: StudyTables,
+    source: tuple[str, str],
+    folder: Path,
+    damage: str | None,
+) -> Prepared:
     study = read_study(files)
     volumes = view_volumes(study)
     if not volumes:
@@ -210,7 +253,8 @@ def _prepare_anew(files: StudyFiles, tables: StudyTables, instances: str, folder
         CachedStudy(
             study_id=study.study_id,
             study_uid=study.study_uid,
-            sop_instances_sha256=instances,
+            sop_instances_sha256=source[0],
+            source_sha256=source[1],
             volumes=volumes,
             references=references,
             truth=truth,
@@ -220,7 +264,7 @@ def _prepare_anew(files: StudyFiles, tables: StudyTables, instances: str, folder
     return Prepared(
         study_id=study.study_id,
         outcome=Outcome.PREPARED,
-        problems=(*study.warnings, *problems),
+        problems=(*([] if damage is None else [damage]), *study.warnings, *problems),
     )
 
 

@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import overload
 
 from lumbargrade.arrays import Labels
-from lumbargrade.cache import STUDY_FILE, CachedStudy, cached_studies, load_cached
+from lumbargrade.atomic_files import remove_folder
+from lumbargrade.cache import (
+    STUDY_FILE,
+    CachedStudy,
+    cached_studies,
+    load_cached,
+)
+from lumbargrade.cache_checksums import check_files, read_checksums
+from lumbargrade.config import ConfigError
 from lumbargrade.labels import MISSING_GRADE, View
-from lumbargrade.prepare import Outcome, prepare_dataset
+from lumbargrade.prepare import UNFINISHED, Outcome, prepare_dataset
+from lumbargrade.records import InvalidStudyError
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +35,7 @@ class StudyFacts:
     labels: Labels
     views: frozenset[View]
     sha256: str
-    """Over its SOP instances, points and grades."""
+    """Over its pixels, geometry, points and grades."""
 
 
 class PreparedStudies(Sequence[CachedStudy]):
@@ -52,21 +61,48 @@ class PreparedStudies(Sequence[CachedStudy]):
 def prepared_cache(data: Path, place: Path, *, workers: int = 1) -> Path:
     """The cache to train from: ``data`` itself if it holds prepared studies, else made from it.
 
+    Either way, all that will be trained on has been compared with its checksums.
+
     Args:
         data: prepared studies, or a dataset of DICOM files.
-        place: where to prepare a dataset; only what is new or changed is done.
+        place: where to prepare a dataset; only what is new, changed or damaged is done.
         workers: processes.
 
     Raises:
-        InvalidStudyError: there is no study.
+        InvalidStudyError: there is no study, or a prepared one is damaged or of another version.
+        ConfigError: ``data`` is a cache that was not prepared to its end.
     """
     if any(data.glob(f"[!.]*/{STUDY_FILE}")):
+        _check_cache(data)
         return data
     logger.info("preparing %s", data.name)
-    for study in prepare_dataset(data, place, workers=workers):
+    prepared = prepare_dataset(data, place, workers=workers, verify=True)
+    for study in prepared:
         if study.outcome is Outcome.FAILED:
             logger.warning("study %s is left out: %s", study.study_id, "; ".join(study.problems))
+    wanted = {study.study_id for study in prepared}
+    for folder in cached_studies(place):
+        if folder.name not in wanted:
+            logger.info("study %s is no longer in %s", folder.name, data.name)
+            remove_folder(folder)
     return place
+
+
+def _check_cache(cache: Path) -> None:
+    if (cache / UNFINISHED).exists():
+        raise ConfigError(
+            f"{cache} was not prepared to its end: give `prepare` the same dataset and --out again"
+        )
+    folders = tuple(sorted({path.parent for path in cache.glob("[!.]*/*.npy")}))
+    logger.info("checking the checksums of %d prepared studies", len(folders))
+    for folder in folders:
+        try:
+            load_cached(folder)
+            check_files(folder, pixels=True)
+        except (InvalidStudyError, FileNotFoundError) as error:
+            raise InvalidStudyError(
+                f"{error}; `lumbargrade prepare DATASET --out {cache} --verify` makes it anew"
+            ) from error
 
 
 def survey(cache: Path) -> dict[str, StudyFacts]:
@@ -82,7 +118,7 @@ def survey(cache: Path) -> dict[str, StudyFacts]:
     for folder in cached_studies(cache):
         study = load_cached(folder)
         if (study.labels != MISSING_GRADE).any():
-            facts[study.study_id] = _facts(study)
+            facts[study.study_id] = _facts(study, folder)
     return facts
 
 
@@ -91,10 +127,10 @@ def data_sha256(facts: Sequence[StudyFacts]) -> str:
     return hashlib.sha256("\n".join(sorted(item.sha256 for item in facts)).encode()).hexdigest()
 
 
-def _facts(study: CachedStudy) -> StudyFacts:
-    digest = hashlib.sha256(f"{study.study_id}\n{study.sop_instances_sha256}\n".encode())
-    digest.update(study.landmarks_lps_mm.tobytes())
-    digest.update(study.labels.tobytes())
+def _facts(study: CachedStudy, folder: Path) -> StudyFacts:
+    listed = "".join(f"{name} {sha256}\n" for name, (_, sha256) in read_checksums(folder).items())
     return StudyFacts(
-        labels=study.labels, views=frozenset(study.volumes), sha256=digest.hexdigest()
+        labels=study.labels,
+        views=frozenset(study.volumes),
+        sha256=hashlib.sha256(f"{study.study_id}\n{listed}".encode()).hexdigest(),
     )

@@ -7,6 +7,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lumbargrade.cli.app import EXIT_SOME_FAILED, app, stderr
+from lumbargrade.cli.stopping import stopping_kindly
 
 
 @app.command()
@@ -14,6 +15,10 @@ def prepare(
     dataset: Annotated[Path, typer.Argument(help="Folder with studies, or a whole dataset.")],
     out: Annotated[Path, typer.Option(help="The cache: one folder per study.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Compare the checksums of all pixels that are kept."),
+    ] = False,
 ) -> None:
     """Read a dataset once, so that training need not decode DICOM; goes on where it stopped."""
     from collections import Counter
@@ -21,7 +26,7 @@ def prepare(
     from lumbargrade.prepare import Outcome, Prepared, prepare_dataset
 
     columns = (TextColumn("Preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr) as progress:
+    with stopping_kindly(out), Progress(*columns, console=stderr) as progress:
         task = progress.add_task("Preparing", total=None)
 
         def show(study: Prepared) -> None:
@@ -35,6 +40,7 @@ def prepare(
             dataset,
             out,
             workers=workers,
+            verify=verify,
             on_start=lambda total: progress.update(task, total=total),
             on_study=show,
         )
