@@ -19,7 +19,7 @@ from lumbargrade.dicom import parse, read_headers, read_study
 from lumbargrade.dicom.files import find
 from lumbargrade.dicom.pixels import UndecodableError, decode
 from lumbargrade.dicom.screening import MAX_SLICES, candidates_of
-from lumbargrade.dicom.slice_header import MAX_FRAMES, UnreadableFileError
+from lumbargrade.dicom.slice_header import MAX_FRAMES, UnreadableFileError, short_name
 from lumbargrade.dicom.write_mr import write_mr_series
 
 SLICE_THICKNESS = b"\x18\0\x50\0DS"
@@ -60,7 +60,7 @@ def test_a_deflated_bomb_is_refused_before_it_is_in_memory(
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert problem == f"{sagittal / '4.dcm'}: it unpacks to more than 32 MiB"
+    assert problem == "study/4.dcm: it unpacks to more than 32 MiB"
     assert peak < 20 << 20
     assert len(only_series(read_study(sagittal)).slices) == 11
 
@@ -97,7 +97,7 @@ def test_sequences_within_sequences_are_read_or_refused(
     if closed and depth == 10:
         assert problems == ()
     else:
-        assert problems == (f"{path}: broken DICOM header ({fault_of(path)})",)
+        assert problems == (f"{short_name(path)}: broken DICOM header ({fault_of(path)})",)
     assert len(only_series(read_study(sagittal)).slices) == 12 - len(problems)
 
 
@@ -117,7 +117,7 @@ def test_an_element_that_never_ends_costs_its_file_alone(
     study = read_study(sagittal)
     assert len(only_series(study).slices) == 11
     (problem,) = find(sagittal).problems
-    assert str(path) in problem
+    assert short_name(path) in problem
 
 
 def test_private_tags_change_nothing(sagittal: Path) -> None:
@@ -158,7 +158,7 @@ def test_more_slices_than_a_series_has_are_refused(tmp_path: Path) -> None:
     (candidate,) = candidates_of("1", many)
     assert candidate.refusal is not None
     assert candidate.refusal.startswith("1001 slices, at most 1000: ")
-    assert str(path) in candidate.refusal
+    assert short_name(path) in candidate.refusal
 
 
 @pytest.mark.parametrize(

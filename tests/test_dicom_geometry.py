@@ -62,7 +62,7 @@ def test_a_slice_that_cannot_be_placed_refuses_its_series_by_name(
     edit(sagittal / "7.dcm", **tags)
     text = refusal(sagittal)
     assert reason in text
-    assert "frames of reference" in reason or str(sagittal / "7.dcm") in text
+    assert "frames of reference" in reason or "study/7.dcm" in text
 
 
 def test_a_malformed_number_counts_as_missing(sagittal: Path) -> None:

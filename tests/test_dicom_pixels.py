@@ -93,7 +93,7 @@ def test_two_undecodable_slices_of_12_refuse_the_series(sagittal: Path) -> None:
     truncate(sagittal / "3.dcm")
     text = refusal(sagittal)
     assert "2 of 12 slices cannot be decoded" in text
-    assert str(sagittal / "3.dcm") in text  # the first of them in reading order
+    assert "study/3.dcm" in text  # the first of them in reading order
 
 
 def test_a_broken_rle_stream_is_an_error_not_the_end_of_the_process(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from lumbargrade.dicom import StudyFiles, read_study, sop_instances_sha256
 from lumbargrade.dicom.files import find
+from lumbargrade.dicom.slice_header import short_name
 from lumbargrade.outputs import finished_grades, study_folder, write_prediction, write_summary
 from lumbargrade.prediction import Prediction
 from lumbargrade.records import Grades, InvalidStudyError, Study
@@ -56,7 +57,28 @@ _log = logging.getLogger(__name__)
 OnResult = Callable[[StudyResult], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundStudies:
+    """What several paths hold."""
+
+    studies: tuple[StudyFiles, ...]
+    refused_archives: tuple[str, ...]
+    """Why archives were refused that may hold studies."""
+
+
 def find_all_studies(paths: Iterable[Path]) -> list[StudyFiles]:
+    """Like :func:`find_all`, the studies alone; refused archives are warnings.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+    """
+    found = find_all(paths)
+    for refusal in found.refused_archives:
+        _log.warning("%s", refusal)
+    return list(found.studies)
+
+
+def find_all(paths: Iterable[Path]) -> FoundStudies:
     """The studies below several paths, each once, in the order of the paths.
 
     Two findings of one id stay two, unless one holds all the files of the other.
@@ -65,10 +87,12 @@ def find_all_studies(paths: Iterable[Path]) -> list[StudyFiles]:
         FileNotFoundError: a path does not exist.
     """
     found: list[StudyFiles] = []
+    refused: list[str] = []
     for path in paths:
         findings = find(path)
         for problem in findings.problems:
             _log.warning("%s", problem)
+        refused += [item for item in findings.refused_archives if item not in refused]
         for study in findings.studies:
             files = _resolved(study)
             twins = [item for item in found if item.study_id == study.study_id]
@@ -76,7 +100,7 @@ def find_all_studies(paths: Iterable[Path]) -> list[StudyFiles]:
                 continue
             found = [item for item in found if item not in twins or not _resolved(item) <= files]
             found.append(study)
-    return found
+    return FoundStudies(studies=tuple(found), refused_archives=tuple(refused))
 
 
 def _resolved(study: StudyFiles) -> frozenset[Path]:
@@ -177,4 +201,7 @@ def _read(files: StudyFiles) -> Study:
     try:
         return read_study(files)
     except OSError as error:
-        raise InvalidStudyError(f"study {files.study_id}: {error}") from error
+        name = short_name(Path(error.filename or files.study_id))
+        raise InvalidStudyError(
+            f"study {files.study_id}: {name} cannot be read ({error.strerror})"
+        ) from error

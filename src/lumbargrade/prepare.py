@@ -43,7 +43,8 @@ from lumbargrade.competition import (
 )
 from lumbargrade.competition.dataset import COORDINATES_FILE, LABELS_FILE
 from lumbargrade.competition.truth import TRUTH_FILE
-from lumbargrade.dicom import StudyFiles, find_studies, read_headers, read_study
+from lumbargrade.dicom import StudyFiles, read_headers, read_study
+from lumbargrade.dicom.files import find
 from lumbargrade.dicom.slice_header import SliceHeader, UnreadableFileError
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import LEVELS, View
@@ -104,28 +105,39 @@ def prepare_dataset(
         workers: processes.
         verify: compare the checksums of all pixels that are kept, not their sizes alone.
         on_start: told the number of studies.
-        on_study: told each outcome as it comes, in order of study ids.
+        on_study: told each outcome as it comes: refused archives, then studies in order of ids.
 
     Raises:
         InvalidStudyError: the dataset holds no study, or a table cannot be read.
         ConfigError: another process works in the cache.
         WriteError: the disk is full, say.
     """
-    found = find_studies(dataset)
-    if not found:
-        raise InvalidStudyError(f"{dataset} holds no DICOM study")
+    found = find(dataset)
+    if not found.studies:
+        faults = (f"\n  {fault}" for fault in (*found.problems, *found.refused_archives))
+        raise InvalidStudyError(f"{dataset} holds no DICOM study{''.join(faults)}")
+    for problem in found.problems:
+        _log.warning("%s", problem)
+    if dataset.is_file():
+        _log.warning("%s is a file: training tables are read from folders only", dataset.name)
     tables = read_tables(dataset)
     known = no_truth().labels
-    jobs = [(files, tables.get(files.study_id, StudyTables(labels=known))) for files in found]
-    twins = _twins(found)
+    jobs = [
+        (files, tables.get(files.study_id, StudyTables(labels=known))) for files in found.studies
+    ]
+    refused = [
+        Prepared(study_id="archive", outcome=Outcome.FAILED, problems=(refusal,))
+        for refusal in found.refused_archives
+    ]
+    twins = _twins(found.studies)
     if on_start is not None:
-        on_start(len(jobs))
+        on_start(len(refused) + len(jobs))
     outcomes = []
     with held_folder(out):
         write_beside(out / UNFINISHED, "")
         single = [job for job in jobs if job[0].study_id not in twins]
         work = partial(prepare_study, out=out, verify=verify)
-        for outcome in chain(twins.values(), each(work, single, workers=workers)):
+        for outcome in chain(refused, twins.values(), each(work, single, workers=workers)):
             outcomes.append(outcome)
             if on_study is not None:
                 on_study(outcome)
@@ -212,7 +224,8 @@ def source_sha256(files: StudyFiles) -> str:
 def _with_headers(files: StudyFiles) -> tuple[StudyFiles, str]:
     """Read the headers, unless finding the study took reading them, and name the instances."""
     if files.headers is not None:
-        return files, sop_instances_sha256(header.sop_instance_uid for header in files.headers)
+        found = [header.sop_instance_uid for header in files.headers]
+        return files, sop_instances_sha256([*found, *files.unreadable])
     headers: list[SliceHeader] = []
     unreadable: list[str] = []
     for path in files.paths:

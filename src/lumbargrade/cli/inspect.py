@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lumbargrade.cli.app import EXIT_NOTHING_READABLE, app, stderr
+from lumbargrade.cli.app import EXIT_NOTHING_READABLE, EXIT_SOME_FAILED, app, stderr
 from lumbargrade.labels import VIEWS
 from lumbargrade.records import SeriesReport
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(exists=True, help="A dataset, a folder or one file.")],
+    path: Annotated[
+        Path, typer.Argument(exists=True, help="A dataset, a folder, an archive or one file.")
+    ],
     json_output: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show every series found below PATH: its view and why, its geometry, its problems."""
@@ -33,16 +35,20 @@ def inspect(
         for inspection in inspections:
             _print_study(inspection)
         _print_files(findings)
+    for refusal in findings.refused_archives:
+        stderr.print(refusal, style="red", markup=False, highlight=False, soft_wrap=True)
     if not findings.dicom_files:
         stderr.print(f"{path}: nothing here is a DICOM file", style="red", markup=False)
         raise typer.Exit(EXIT_NOTHING_READABLE)
+    if findings.refused_archives:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def _document(findings: "Findings", inspections: "list[Inspection]") -> dict[str, Any]:
     return {
         "schema": "lumbargrade/inspect/1",
         "files": {"dicom": findings.dicom_files, "foreign": findings.foreign_files},
-        "problems": list(findings.problems),
+        "problems": [*findings.problems, *findings.refused_archives],
         "studies": [
             {
                 "study_id": inspection.study_id,

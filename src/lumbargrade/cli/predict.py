@@ -16,7 +16,7 @@ from lumbargrade.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from lumbargrade.batch import StudyResult
+    from lumbargrade.batch import FoundStudies, StudyResult
     from lumbargrade.pipeline import Pipeline
 
 SHOWN_STUDIES = 3
@@ -33,7 +33,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 def predict(
     paths: Annotated[
         list[Path],
-        typer.Argument(exists=True, metavar="PATH...", help="DICOM files or folders."),
+        typer.Argument(exists=True, metavar="PATH...", help="DICOM files, folders or archives."),
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results.")],
     models: Models = None,
@@ -41,23 +41,23 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Redo finished studies.")] = False,
 ) -> None:
     """Grade every study below PATH...: grades.json, grades.csv and report.html for each."""
-    from lumbargrade.batch import find_all_studies, predict_batch
+    from lumbargrade.batch import find_all, predict_batch
     from lumbargrade.models import open_models
 
     models_hash = open_models(models).hash
-    studies = find_all_studies(paths)
-    _require_studies(len(studies), paths)
-    with progress_bar("Predicting", len(studies)) as advance:
+    found = find_all(paths)
+    _require_studies(found, paths)
+    with progress_bar("Predicting", len(found.studies)) as advance:
         results = predict_batch(
             partial(load_pipeline, models, device),
-            studies,
+            found.studies,
             out,
             models_hash=models_hash,
             force=force,
             on_result=_reporter(advance),
         )
     _show(results, out)
-    _exit_by(results)
+    _exit_by(results, found)
 
 
 @app.command()
@@ -74,7 +74,7 @@ def submit(
 ) -> None:
     """Write submission.csv for a dataset in the competition's layout."""
     from lumbargrade.atomic_files import make_folder
-    from lumbargrade.batch import find_all_studies, grade_batch
+    from lumbargrade.batch import find_all, grade_batch
     from lumbargrade.competition import image_folder, write_grades
     from lumbargrade.models import open_models
 
@@ -83,15 +83,15 @@ def submit(
     images = test_images if test_images.is_dir() else image_folder(dataset, "train")
     if not images.is_dir():
         raise typer.BadParameter(f"{dataset} holds neither test_images/ nor train_images/")
-    studies = find_all_studies([images])
-    _require_studies(len(studies), [images])
+    found = find_all([images])
+    _require_studies(found, [images])
     load = partial(load_pipeline, models, device)
-    with progress_bar("Predicting", len(studies)) as advance:
-        results = grade_batch(load, studies, on_result=_reporter(advance))
+    with progress_bar("Predicting", len(found.studies)) as advance:
+        results = grade_batch(load, found.studies, on_result=_reporter(advance))
     make_folder(out.parent)
     write_grades(out, [result.grades for result in results if result.grades is not None])
     typer.echo(out)
-    _exit_by(results)
+    _exit_by(results, found)
 
 
 def load_pipeline(models: Path | None = None, device: str = "auto") -> "Pipeline":
@@ -101,8 +101,11 @@ def load_pipeline(models: Path | None = None, device: str = "auto") -> "Pipeline
     return Pipeline.load(models, device)
 
 
-def _require_studies(count: int, paths: Sequence[Path]) -> None:
-    if not count:
+def _require_studies(found: "FoundStudies", paths: Sequence[Path]) -> None:
+    """Name every refused archive; without a study there is nothing to do."""
+    for refusal in found.refused_archives:
+        stderr.print(refusal, style="red", markup=False, highlight=False, soft_wrap=True)
+    if not found.studies:
         listed = ", ".join(str(path) for path in paths)
         stderr.print(f"{listed}: no DICOM study found", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_NOTHING_READABLE)
@@ -136,6 +139,7 @@ def _show(results: "Sequence[StudyResult]", out: Path) -> None:
         typer.echo(study_folder(out, item.study_id) / REPORT_HTML)
 
 
-def _exit_by(results: "Sequence[StudyResult]") -> None:
-    if any(item.grades is None for item in results):
+def _exit_by(results: "Sequence[StudyResult]", found: "FoundStudies") -> None:
+    """A refused archive may hold studies: they were not done."""
+    if found.refused_archives or any(item.grades is None for item in results):
         raise typer.Exit(EXIT_SOME_FAILED)

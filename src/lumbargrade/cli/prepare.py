@@ -12,7 +12,9 @@ from lumbargrade.cli.stopping import stopping_kindly
 
 @app.command()
 def prepare(
-    dataset: Annotated[Path, typer.Argument(help="Folder with studies, or a whole dataset.")],
+    dataset: Annotated[
+        Path, typer.Argument(exists=True, help="Folder with studies, or a whole dataset.")
+    ],
     out: Annotated[Path, typer.Option(help="The cache: one folder per study.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     verify: Annotated[

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lumbargrade.dicom.candidates import Candidate
-from lumbargrade.dicom.files import StudyFiles, is_directory_file, series_id_of
+from lumbargrade.dicom.dicomdir import is_directory_file
+from lumbargrade.dicom.files import series_id_of
+from lumbargrade.dicom.found import StudyFiles
 from lumbargrade.dicom.screening import candidates_of
 from lumbargrade.dicom.selection import Choice, choose
 from lumbargrade.dicom.slice_header import (
     SliceHeader,
     UnreadableFileError,
     read_headers,
-    short_name,
 )
 from lumbargrade.dicom.views import tilts_deg, with_view
 from lumbargrade.labels import VIEWS
@@ -67,14 +68,14 @@ def inspect_study(files: StudyFiles, *, refused: dict[str, str] | None = None) -
 
 def _headers(files: StudyFiles) -> tuple[list[SliceHeader], list[str]]:
     if files.headers is not None:
-        return list(files.headers), []
+        return list(files.headers), list(files.unreadable)
     headers: list[SliceHeader] = []
     warnings = []
     for path in files.paths:
         try:
             found = read_headers(path)
         except UnreadableFileError as error:
-            warnings.append(f"{short_name(path)}: {error.reason}")
+            warnings.append(str(error))
             continue
         if not is_directory_file(found):
             headers.extend(found)

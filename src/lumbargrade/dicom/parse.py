@@ -6,7 +6,10 @@ image can hold.
 
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from io import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
@@ -32,18 +35,18 @@ class TooLargeError(ValueError):
     """A file holds, or unpacks to, more than an image can be."""
 
 
-def parse_header(path: Path, keywords: Sequence[str]) -> Dataset:
-    """Parse some elements of a file, up to its pixels.
+def parse_header(source: Path | BinaryIO, keywords: Sequence[str]) -> Dataset:
+    """Parse some elements of a file (or of its bytes, from an archive), up to its pixels.
 
     Raises:
         TooLargeError: beyond ``MAX_FILE_BYTES`` or ``MAX_INFLATED_BYTES``.
         Exception: what pydicom raises on broken bytes, see ``quiet.UNREADABLE``.
     """
-    return _parse(path, lambda tag, *_: tag in _PIXELS or tag.group == 0, list(keywords))
+    return _parse(source, lambda tag, *_: tag in _PIXELS or tag.group == 0, list(keywords))
 
 
-def parse_image(path: Path) -> Dataset:
-    """Parse all elements of a file up to and with its pixels.
+def parse_image(source: Path | BinaryIO) -> Dataset:
+    """Parse all elements of a file (or of its bytes, from an archive) up to and with its pixels.
 
     Raises:
         TooLargeError: beyond ``MAX_FILE_BYTES`` or ``MAX_INFLATED_BYTES``.
@@ -56,30 +59,31 @@ def parse_image(path: Path) -> Dataset:
         behind, found_pixels = found_pixels or tag.group == 0, tag in _PIXELS
         return behind
 
-    return _parse(path, is_behind, None)
+    return _parse(source, is_behind, None)
 
 
 def _parse(
-    path: Path,
+    source: Path | BinaryIO,
     stop_when: Callable[[BaseTag, str | None, int], bool],
     keywords: list[str] | None,
 ) -> Dataset:
-    _check_size(path)
     tags = None if keywords is None else [Tag(keyword) for keyword in keywords]
-    with path.open("rb") as file:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+        _check_size(file)
         return read_partial(file, stop_when=stop_when, force=True, specific_tags=tags)
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a file that is too large, before it is in memory."""
-    size = path.stat().st_size
+def _check_size(file: BinaryIO) -> None:
+    """Refuse a file that is too large, before it is in memory; leaves it at its start."""
+    size = file.seek(0, SEEK_END)
+    file.seek(0)
     if size > MAX_FILE_BYTES:
         raise TooLargeError(f"the file has {size >> 20} MiB, at most {MAX_FILE_BYTES >> 20}")
-    with path.open("rb") as file:
-        deflated = _DEFLATED_SYNTAX in file.read(_META_BYTES)
-    if deflated:
-        raw = path.read_bytes()
+    start = file.read(_META_BYTES)
+    if _DEFLATED_SYNTAX in start:
+        raw = start + file.read()
         _check_inflated_size(raw[_end_of_meta(raw) :])
+    file.seek(0)
 
 
 def _end_of_meta(raw: bytes) -> int:

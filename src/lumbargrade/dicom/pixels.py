@@ -8,7 +8,7 @@ Source: DICOM PS3.3 C.7.6.3 (Image Pixel), C.11.1 (Modality LUT), C.7.5.1.1.2 (P
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -55,11 +55,11 @@ class DecodedSlice:
     window: tuple[float, float] | None
 
 
-def decode(path: Path, frame_numbers: tuple[int | None, ...]) -> list[DecodedSlice]:
+def decode(source: Path | BinaryIO, frame_numbers: tuple[int | None, ...]) -> list[DecodedSlice]:
     """Decode frames of one file.
 
     Args:
-        path: a DICOM image.
+        source: a DICOM image, or its bytes where it lies in an archive.
         frame_numbers: one-based frames, or (None,) for a single-frame file.
 
     Returns:
@@ -71,7 +71,7 @@ def decode(path: Path, frame_numbers: tuple[int | None, ...]) -> list[DecodedSli
     dataset = Dataset()
     try:
         with quiet_pydicom():
-            dataset = parse_image(path)
+            dataset = parse_image(source)
             return [_decode_frame(dataset, number) for number in frame_numbers]
     except UndecodableError:
         raise

@@ -85,7 +85,8 @@ def _measured_spacing(headers: list[SliceHeader], centres: Points) -> float:
         if tag is not None and 0 < tag <= MAX_EXTENT_MM:
             return tag
     raise SeriesRefusedError(
-        f"a lone slice without SpacingBetweenSlices and SliceThickness has no extent: {first.path}"
+        "a lone slice without SpacingBetweenSlices and SliceThickness has no extent: "
+        f"{short_name(first.path)}"
     )
 
 

@@ -6,12 +6,15 @@ error that lists every refusal; nothing that names the patient enters a message.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from lumbargrade.dicom.files import StudyFiles, find
+from lumbargrade.dicom.archive import ArchiveRefusedError, read_entries
+from lumbargrade.dicom.files import find
+from lumbargrade.dicom.found import StudyFiles
 from lumbargrade.dicom.inspection import Inspection, inspect_study
 from lumbargrade.dicom.pixels import DecodedSlice, UndecodableError, decode
 from lumbargrade.dicom.selection import Choice
@@ -50,7 +53,7 @@ def read_study(source: Path | StudyFiles) -> Study:
         lost.clear()
         for choice in used:
             try:
-                series.append(_read_series(choice, lost))
+                series.append(_read_series(choice, lost, files.archives))
             except UndecodableError as error:
                 undecodable[choice.candidate.series_uid] = str(error)
                 failed = True
@@ -77,11 +80,12 @@ def sop_instances_sha256(study: Study) -> str:
 def _only_study(path: Path) -> StudyFiles:
     findings = find(path)
     if len(findings.studies) == 1:
-        for problem in findings.problems:
+        for problem in (*findings.problems, *findings.refused_archives):
             _log.warning(problem)
         return findings.studies[0]
     if not findings.studies:
-        faults = "".join(f"\n  {problem}" for problem in findings.problems)
+        problems = (*findings.problems, *findings.refused_archives)
+        faults = "".join(f"\n  {problem}" for problem in problems)
         raise InvalidStudyError(
             f"{path} holds no DICOM study ({findings.foreign_files} files are not DICOM){faults}"
         )
@@ -104,21 +108,24 @@ def _nothing_usable(inspection: Inspection) -> str:
         f"  series {report.series_id or report.series_uid}: {report.reason}"
         for report in inspection.reports
     ]
+    if not lines:
+        lines = [f"  {warning}" for warning in inspection.warnings]
     return "\n".join([f"study {inspection.study_id}: no usable view", *lines])
 
 
-def _read_series(choice: Choice, lost: list[str]) -> Series:
+def _read_series(choice: Choice, lost: list[str], archives: Sequence[Path]) -> Series:
     """Decode the slices of a series.
 
     Raises:
         UndecodableError: more than ``MAX_LOST_SHARE`` of them cannot be decoded.
     """
     candidate = choice.candidate
-    decoded, failures = _decode_all(candidate.headers)
+    decoded, failures = _decode_all(candidate.headers, archives)
     if len(failures) > MAX_LOST_SHARE * candidate.slices:
         path, why = failures[0]
         raise UndecodableError(
-            f"{len(failures)} of {candidate.slices} slices cannot be decoded: {path}: {why}"
+            f"{len(failures)} of {candidate.slices} slices cannot be decoded: "
+            f"{short_name(path)}: {why}"
         )
     lost.extend(f"slice left out: {short_name(path)}: {why}" for path, why in failures)
     slices = []
@@ -140,7 +147,7 @@ def _read_series(choice: Choice, lost: list[str]) -> Series:
                 )
             )
     if all(np.ptp(image.pixels) == 0 for image in slices):
-        raise UndecodableError(f"every slice is one constant value: {slices[0].path}")
+        raise UndecodableError(f"every slice is one constant value: {short_name(slices[0].path)}")
     if candidate.view is None:
         raise ValueError(f"series {candidate.series_id} was chosen for no view")
     return Series(
@@ -154,22 +161,40 @@ def _read_series(choice: Choice, lost: list[str]) -> Series:
 
 
 def _decode_all(
-    headers: Sequence[SliceHeader],
+    headers: Sequence[SliceHeader], archives: Sequence[Path]
 ) -> tuple[dict[tuple[Path, int | None], DecodedSlice], list[tuple[Path, str]]]:
     """Decode file by file; returns what could be decoded, and the failures."""
     frames: dict[Path, list[int | None]] = {}
     for header in headers:
         frames.setdefault(header.path, []).append(header.frame_number)
     decoded: dict[tuple[Path, int | None], DecodedSlice] = {}
-    failures = []
-    for path, numbers in frames.items():
+    faults: dict[Path, str] = {}
+    for path, source in _sources(frames, archives):
+        numbers = frames[path]
         try:
-            images = decode(path, tuple(numbers))
+            images = decode(source, tuple(numbers))
         except UndecodableError as error:
-            failures += [(path, str(error))] * len(numbers)
+            faults[path] = str(error)
             continue
         decoded |= {(path, number): image for number, image in zip(numbers, images, strict=True)}
+    failures = [(path, faults[path]) for path in frames if path in faults for _ in frames[path]]
     return decoded, failures
+
+
+def _sources(
+    paths: Collection[Path], archives: Sequence[Path]
+) -> Iterator[tuple[Path, Path | BytesIO]]:
+    """What to decode each file from: itself, or its bytes in an archive."""
+    archived = {path: archive for archive in archives for path in paths if archive in path.parents}
+    yield from ((path, path) for path in paths if path not in archived)
+    for archive in archives:
+        wanted = {path for path, place in archived.items() if place == archive}
+        if wanted:
+            for entry in read_entries(archive, wanted):
+                yield entry.path, BytesIO(entry.content)
+                wanted.discard(entry.path)
+            if wanted:
+                raise ArchiveRefusedError(f"archive {archive.name}: changed while it was read")
 
 
 def _reading_order(series: Series) -> tuple[int, float, str]:

@@ -13,7 +13,7 @@ from lumbargrade.dicom.candidates import Candidate, Problems, SeriesRefusedError
 from lumbargrade.dicom.files import unique
 from lumbargrade.dicom.placement import affine_of, place, same_place_pairs
 from lumbargrade.dicom.refusals import image_refusal
-from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.dicom.slice_header import SliceHeader, short_name
 from lumbargrade.geometry import ORTHOGONALITY_TOLERANCE
 
 MAX_SLICES = 1000
@@ -60,7 +60,7 @@ def _images_only(headers: Sequence[SliceHeader], problems: Problems) -> list[Sli
     reasons = [image_refusal(header) for header in headers]
     images = [h for h, reason in zip(headers, reasons, strict=True) if reason is None]
     if not images:
-        raise SeriesRefusedError(f"{reasons[0]} ({headers[0].path})")
+        raise SeriesRefusedError(f"{reasons[0]} ({short_name(headers[0].path)})")
     for reason in unique(reason for reason in reasons if reason is not None):
         problems.left_out([h for h, r in zip(headers, reasons, strict=True) if r == reason], reason)
     return images
@@ -76,8 +76,8 @@ def _without_copies(headers: Sequence[SliceHeader], problems: Problems) -> list[
             continue
         if _place_tags(first) != _place_tags(header):
             raise SeriesRefusedError(
-                f"two slices at different places share one SOPInstanceUID: {first.path} and "
-                f"{header.path}"
+                f"two slices at different places share one SOPInstanceUID: "
+                f"{short_name(first.path)} and {short_name(header.path)}"
             )
         copies.append(header)
     problems.left_out(copies, "copies of the same SOP instance")
@@ -97,17 +97,17 @@ def _check_tags(headers: Sequence[SliceHeader]) -> None:
     for header in headers:
         fault = _tag_fault(header)
         if fault is not None:
-            raise SeriesRefusedError(f"{fault}: {header.path}")
+            raise SeriesRefusedError(f"{fault}: {short_name(header.path)}")
     if len(headers) > MAX_SLICES:
         raise SeriesRefusedError(
-            f"{len(headers)} slices, at most {MAX_SLICES}: {headers[0].path} and others"
+            f"{len(headers)} slices, at most {MAX_SLICES}: {short_name(headers[0].path)} and others"
         )
     frames = unique(header.frame_of_reference_uid for header in headers)
     if len(frames) > 1:
         others = [h.path for h in headers if h.frame_of_reference_uid != frames[0]]
         raise SeriesRefusedError(
             f"{len(frames)} frames of reference in one series, so its slices cannot be placed "
-            f"together: {headers[0].path} and {others[0]}"
+            f"together: {short_name(headers[0].path)} and {short_name(others[0])}"
         )
 
 

@@ -7,10 +7,11 @@ Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups), C.8.13 (Enhanced M
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -109,24 +110,37 @@ class UnreadableFileError(ValueError):
     """A file that claims to be DICOM and cannot be read as such; says nothing of its values."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{short_name(path)}: {reason}")
         self.reason = reason
 
 
 def short_name(path: Path) -> str:
-    """A file's folder and name: a warning must not depend on where a study lies."""
-    return "/".join(path.parts[-2:])
+    """A file's folder and name: a message must not depend on where a study lies.
+
+    What is written like a patient's name in DICOM (``DOE^JOHN``) is left out; an archive stands
+    for the folder that it was made of.
+    """
+    *folders, name = path.parts[-2:]
+    folders = [_ARCHIVE_SUFFIX.sub("", folder) for folder in folders]
+    return "/".join("…" if "^" in part else part for part in (*folders, name))
 
 
-def read_headers(path: Path) -> tuple[SliceHeader, ...]:
+_ARCHIVE_SUFFIX = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
+
+
+def read_headers(path: Path, content: BinaryIO | None = None) -> tuple[SliceHeader, ...]:
     """Read the header of a file: one record, or one per frame of an enhanced file.
+
+    Args:
+        path: the file.
+        content: its bytes, where it lies in an archive.
 
     Raises:
         UnreadableFileError: the header is broken.
     """
     try:
         with quiet_pydicom():
-            dataset = parse_header(path, _TAGS)
+            dataset = parse_header(path if content is None else content, _TAGS)
             groups = _functional_groups(dataset)
             if not groups:
                 return (_slice_header(path, dataset, (), None),)
@@ -137,7 +151,14 @@ def read_headers(path: Path) -> tuple[SliceHeader, ...]:
     except (TooLargeError, _FramesError) as error:
         raise UnreadableFileError(path, str(error)) from None
     except UNREADABLE as error:
-        raise UnreadableFileError(path, f"broken DICOM header ({type(error).__name__})") from None
+        raise UnreadableFileError(path, _fault(error)) from None
+
+
+def _fault(error: BaseException) -> str:
+    """What is wrong with a file, without the values that pydicom may quote."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    return f"broken DICOM header ({type(error).__name__})"
 
 
 def _functional_groups(dataset: Dataset) -> list[tuple[Dataset, ...]]:
