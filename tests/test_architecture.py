@@ -50,6 +50,9 @@ LIGHT_ROOMS = VOCABULARY | {
     "scorecard",
     "plots",
     "point_errors",
+    "point_samples",
+    "point_intervals",
+    "point_histograms",
     "evaluation_points",
 }
 """What must start without a learning library, whatever is imported inside its functions."""

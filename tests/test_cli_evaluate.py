@@ -320,3 +320,22 @@ def test_plots_are_drawn_beside_the_json_document(folder: Path) -> None:
     assert json.loads(result.stdout)["studies"] == 40
     assert "reliability.png" in result.stderr
     assert len(list(plots.glob("*.png"))) == 5
+
+
+def test_evaluate_points_lists_the_farthest_points_and_draws(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    arguments = write_points(tmp_path, shift=1)
+    document = document_of(*arguments, "--bootstrap", "20", "--plots", tmp_path / "plots")
+    (worst,) = document["worst"]
+    assert (worst["row_id"], worst["slices_off"]) == ("100_spinal_canal_stenosis_l3_l4", 1)
+    assert worst["marked"] == {"series_id": "7", "instance_number": 3, "x": 20.0, "y": 10.0}
+    assert worst["predicted"]["instance_number"] == 4
+    assert worst["mm"] == pytest.approx(np.hypot(4.0, 2.0), abs=1e-9)
+    assert document["by_condition"]["spinal_canal_stenosis"] == document["all"]
+    assert document["by_level"]["l3_l4"] == document["all"]
+    assert document["interval"]["all"]["median_px"] == pytest.approx([4.0, 4.0])
+    assert sum(document["histogram"]["sagittal_t2"]["px"]) == 1
+    assert len(list((tmp_path / "plots").glob("point_*.png"))) == 4
+    table = run(*arguments, "--bootstrap", "20").stdout
+    assert "100.0%" in table
+    assert "3 → 4" in table

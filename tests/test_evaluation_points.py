@@ -3,70 +3,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lumbargrade.arrays import Affine
+from fake_points import (
+    AXIAL,
+    LEFT,
+    MARKED,
+    OTHER_MATRIX,
+    RIGHT,
+    SAGITTAL,
+    SPACING_MM,
+    predict,
+    read_slice,
+)
 from lumbargrade.competition import CoordinateRow, PredictedPoint, TruthPoint
 from lumbargrade.evaluation_points import PointFigures, evaluate_points
-from lumbargrade.geometry import slice_affine
-from lumbargrade.labels import CONDITIONS, LEVELS, TARGETS, Condition, Target, View
+from lumbargrade.labels import LEVELS, TARGETS, Condition, Target, View
 from lumbargrade.point_errors import PointError, StudyPoints, point_errors
 from lumbargrade.records import InvalidStudyError
-
-SPACING_MM = 4.0
-SAGITTAL, OTHER_MATRIX, AXIAL = "1", "2", "3"
-CANAL, LEFT, RIGHT = CONDITIONS[:3]
-
-
-def read_slice(study_id: str, series_id: str, instance: int) -> tuple[Affine, tuple[int, int]]:
-    """Sagittal series of 320 x 256 pixels of 0.8 mm and 640 x 512 of 0.4 mm, axial of 512 x 512.
-
-    Sagittal instances run from the right (1: x = −40 mm) to the left, axial ones from z = 80 mm
-    downwards; slices are 4 mm apart.
-    """
-    assert study_id == "9"
-    if series_id == AXIAL:
-        position = (-100.0, -100.0, 80.0 - SPACING_MM * instance)
-        return slice_affine(position, (1, 0, 0, 0, 1, 0), (0.4, 0.4), SPACING_MM), (512, 512)
-    pixel = 0.8 if series_id == SAGITTAL else 0.4
-    edge = pixel / 2  # centres of the first pixels; both series share the edges of the field
-    position = (-40.0 + SPACING_MM * (instance - 1), -100.0 + edge, 120.0 - edge)
-    shape = (round(256 / pixel), round(204.8 / pixel))
-    return slice_affine(position, (0, 1, 0, 0, 0, -1), (pixel, pixel), SPACING_MM), shape
-
-
-def mark(target: Target, instance: int, column: float, row: float) -> CoordinateRow:
-    return CoordinateRow(
-        study_id="9",
-        series_id=AXIAL if target.condition.view is View.AXIAL_T2 else SAGITTAL,
-        instance_number=instance,
-        target=target,
-        column=column,
-        row=row,
-    )
-
-
-def predict(marked: CoordinateRow, **changes: object) -> PredictedPoint:
-    point = PredictedPoint(
-        study_id=marked.study_id,
-        series_id=marked.series_id,
-        instance_number=marked.instance_number,
-        target=marked.target,
-        column=marked.column,
-        row=marked.row,
-        score=0.9,
-    )
-    return replace(point, **changes)  # type: ignore[arg-type]
-
-
-MARKED = tuple(
-    mark(
-        Target(condition=condition, level=level),
-        {CANAL: 11, LEFT: 15, RIGHT: 7}.get(condition, 10 + 9 * number),
-        140.0 if condition.view is not View.AXIAL_T2 else 250.0 - 30 * (condition.side == "right"),
-        60.0 + 44 * number if condition.view is not View.AXIAL_T2 else 270.0,
-    )
-    for condition in CONDITIONS
-    for number, level in enumerate(LEVELS)
-)
 
 
 def exact(target: Target, position: tuple[float, float, float], **changes: object) -> TruthPoint:
@@ -112,6 +64,8 @@ def test_marked_points_have_no_error() -> None:
         p95_px=0.0,
         median_mm_in_plane=0.0,
         median_mm_along_z=0.0,
+        median_mm=0.0,
+        p95_mm=0.0,
         slice_exact=1.0,
         slice_within_1=1.0,
         level_correct=1.0,
@@ -213,6 +167,37 @@ def test_level_and_side_have_no_value_where_there_is_nothing_to_confuse_with() -
     row = MARKED[7]
     error = error_of(row, predict(row), others=())
     assert (error.level_correct, error.side_correct) == (None, None)
+
+
+@pytest.mark.parametrize(("steps", "off"), [(0, 0), (1, 1), (-1, 1), (2, 2), (-4, 4)])
+def test_slices_off_agree_with_exact_and_within_one(steps: int, off: int) -> None:
+    row = MARKED[2]
+    error = error_of(row, predict(row, instance_number=row.instance_number + steps))
+    assert error.slices_off == off
+    assert (error.slice_exact, error.slice_within_1) == (off == 0, off <= 1)
+    assert error.distance_mm == pytest.approx(off * SPACING_MM)
+
+
+def test_conditions_levels_and_targets_part_the_points() -> None:
+    points = [predict(row, column=row.column + number) for number, row in enumerate(MARKED)]
+    found = evaluate_points(MARKED, points, read_slice=read_slice)
+    assert [f.truths for f in found.by_condition.values()] == [5] * 5
+    assert [f.truths for f in found.by_level.values()] == [5] * 5
+    assert [f.truths for f in found.by_target.values()] == [1] * 25
+    left = found.by_condition[LEFT]
+    assert left.median_px == pytest.approx(7.0)  # columns 5 to 9 of 256
+    assert found.by_view[View.SAGITTAL_T1].median_px == pytest.approx(9.5)
+    assert found.by_target[TARGETS[4]].within_5px == 1.0
+    assert found.by_target[TARGETS[6]].within_5px == 0.0
+
+
+def test_the_farthest_points_come_first_with_their_study_and_slices() -> None:
+    points = [predict(row, column=row.column + number) for number, row in enumerate(MARKED[:10])]
+    errors = evaluate_points(MARKED[:10], points, read_slice=read_slice).errors
+    assert [error.target for error in errors] == [row.target for row in reversed(MARKED[:10])]
+    worst = errors[0]
+    assert (worst.study_id, worst.marked, worst.predicted) == ("9", MARKED[9], points[9])
+    assert worst.distance_mm == pytest.approx(9 * 0.8)
 
 
 def test_axial_levels_are_told_apart_by_slice() -> None:

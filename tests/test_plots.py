@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fake_points import MARKED, predict, read_slice
 from lumbargrade.evaluation import Aligned
+from lumbargrade.evaluation_points import evaluate_points
 from lumbargrade.labels import MISSING_GRADE
-from lumbargrade.plots import plot_scorecard, style
+from lumbargrade.plots import plot_points, plot_scorecard, style
 from lumbargrade.scorecard import Scorecard, measure
 
 NAMES = {"score.png", "loss_by_cell.png", "reliability.png", "roc.png", "confusion.png"}
@@ -75,3 +77,19 @@ def test_a_failed_drawing_leaves_the_old_picture(tmp_path: Path) -> None:
 )
 def test_counts_have_their_plural(number: int, noun: str, text: str) -> None:
     assert style.count(number, noun) == text
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_point_errors_are_drawn_into_four_files(tmp_path: Path, with_images: bool) -> None:
+    predicted = [predict(row, column=row.column + 2) for row in MARKED[:13]]
+    reader = read_slice if with_images else None
+    evaluation = evaluate_points(MARKED, predicted, read_slice=reader)
+    files = plot_points(evaluation, tmp_path)
+    assert {path.name for path in files} == {
+        "point_errors.png",
+        "point_shares.png",
+        "point_levels.png",
+        "point_slices.png",
+    }
+    for path in files:
+        assert ink(path) > 0.01, path

@@ -1,16 +1,17 @@
-"""Predicted points against marked ones: figures by view and over all.
+"""Predicted points against marked ones: figures by view, condition, level and target.
 
 What must stay true: shares are over the points that were predicted, with the share of predicted
 ones beside them; a figure without images, exact truth or any point is None, never a made-up number.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Bool
 
 from lumbargrade.arrays import Affine
 from lumbargrade.competition import (
@@ -21,8 +22,18 @@ from lumbargrade.competition import (
     instance_path,
 )
 from lumbargrade.dicom.header import read_slice_geometry
-from lumbargrade.labels import VIEWS, Target, View
+from lumbargrade.labels import TARGETS, Condition, Level, Target, View
 from lumbargrade.point_errors import PointError, ReadSlice, StudyPoints, point_errors
+from lumbargrade.point_intervals import PointIntervals, point_intervals
+from lumbargrade.point_samples import (
+    CONDITION_TARGETS,
+    EVERY_TARGET,
+    LEVEL_TARGETS,
+    VIEW_TARGETS,
+    FigureSample,
+    FigureSamples,
+    target_masks,
+)
 from lumbargrade.records import InvalidStudyError
 
 WITHIN_PX = 5.0
@@ -42,6 +53,9 @@ class PointFigures:
     p95_px: float | None
     median_mm_in_plane: float | None
     median_mm_along_z: float | None
+    median_mm: float | None
+    """In three dimensions."""
+    p95_mm: float | None
     slice_exact: float | None
     slice_within_1: float | None
     level_correct: float | None
@@ -54,14 +68,21 @@ class PointFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointEvaluation:
-    """Point accuracy by view and over all."""
+    """Point accuracy by view, condition, level and target, and over all."""
 
     studies: int
     """Studies with both marked and predicted points."""
     studies_without_points: int
     """Studies of the truth with no predicted point; they are in no figure."""
     by_view: dict[View, PointFigures]
+    by_condition: dict[Condition, PointFigures]
+    by_level: dict[Level, PointFigures]
+    by_target: dict[Target, PointFigures]
     overall: PointFigures
+    errors: tuple[PointError, ...]
+    """Of the points that are both marked and predicted, farthest first; empty without images."""
+    intervals: PointIntervals | None
+    """None where nothing was drawn."""
 
 
 def slices_beside(truth: Path) -> ReadSlice | None:
@@ -83,6 +104,9 @@ def evaluate_points(
     *,
     exact: Iterable[TruthPoint] | None = None,
     read_slice: ReadSlice | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+    on_draws: Callable[[int], None] | None = None,
 ) -> PointEvaluation:
     """Compare predicted points with marked ones, target by target.
 
@@ -91,6 +115,9 @@ def evaluate_points(
         predicted: the points of ``points.csv``; those of unmarked targets count for coverage only.
         exact: the exact truth of synthetic studies, None where there is none.
         read_slice: geometry of a stored slice, None without images.
+        resamples: sets of studies to draw; 0 for no intervals.
+        seed: of the draws.
+        on_draws: told after each lot of draws how many it held.
 
     Raises:
         InvalidStudyError: a target given twice, no study in common, a predicted point without
@@ -115,53 +142,76 @@ def evaluate_points(
     if not studies:
         raise InvalidStudyError("the truth and the points have no study in common")
     errors = [
-        error
-        for study in studies
+        (number, error)
+        for number, study in enumerate(studies)
         if read_slice is not None
         for error in point_errors(study, read_slice)
     ]
+    samples = _samples(studies, errors)
     return PointEvaluation(
         studies=len(studies),
         studies_without_points=len(marked_by_study) - len(studies),
-        by_view={view: _figures(studies, errors, (view,)) for view in VIEWS},
-        overall=_figures(studies, errors, VIEWS),
+        by_view={view: _figures(samples, mask) for view, mask in VIEW_TARGETS.items()},
+        by_condition={c: _figures(samples, mask) for c, mask in CONDITION_TARGETS.items()},
+        by_level={level: _figures(samples, mask) for level, mask in LEVEL_TARGETS.items()},
+        by_target={
+            target: _figures(samples, mask)
+            for target, mask in target_masks(TARGETS, lambda target: target).items()
+        },
+        overall=_figures(samples, EVERY_TARGET),
+        errors=tuple(sorted((e for _, e in errors), key=lambda error: -error.distance_mm)),
+        intervals=point_intervals(
+            samples, len(studies), resamples=resamples, seed=seed, on_draws=on_draws
+        )
+        if resamples
+        else None,
     )
 
 
-def _figures(
-    studies: Sequence[StudyPoints], errors: Sequence[PointError], views: tuple[View, ...]
-) -> PointFigures:
-    wanted = [error for error in errors if error.target.condition.view in views]
-    pixels = [error.px for error in wanted]
-    found = [
-        target in study.predicted
-        for study in studies
-        for target in study.marked
-        if target.condition.view in views
-    ]
+def _samples(
+    studies: Sequence[StudyPoints], errors: Sequence[tuple[int, PointError]]
+) -> dict[str, FigureSample]:
+    """The rows of every figure, in the order of the fields of ``PointFigures``."""
+    marked = [(n, t, t in study.predicted) for n, study in enumerate(studies) for t in study.marked]
     covered = [
-        (target in study.predicted, point.covered)
-        for study in studies
+        (number, target, target in study.predicted, point.covered)
+        for number, study in enumerate(studies)
         for target, point in study.exact.items()
-        if target.condition.view in views
     ]
+
+    def rows(of: Callable[[PointError], float | bool | None]) -> Iterator[_SampleRow]:
+        return ((number, error.target, of(error)) for number, error in errors)
+
+    return {
+        "found": FigureSample.of(marked),
+        "within_5px": FigureSample.of(rows(lambda e: e.px <= WITHIN_PX)),
+        "median_px": FigureSample.of(rows(lambda e: e.px), percent=50),
+        "p95_px": FigureSample.of(rows(lambda e: e.px), percent=95),
+        "median_mm_in_plane": FigureSample.of(rows(lambda e: e.in_plane_mm), percent=50),
+        "median_mm_along_z": FigureSample.of(rows(lambda e: e.along_z_mm), percent=50),
+        "median_mm": FigureSample.of(rows(lambda e: e.distance_mm), percent=50),
+        "p95_mm": FigureSample.of(rows(lambda e: e.distance_mm), percent=95),
+        "slice_exact": FigureSample.of(rows(lambda e: e.slice_exact)),
+        "slice_within_1": FigureSample.of(rows(lambda e: e.slice_within_1)),
+        "level_correct": FigureSample.of(rows(lambda e: e.level_correct)),
+        "side_correct": FigureSample.of(rows(lambda e: e.side_correct)),
+        "coverage_precision": FigureSample.of(
+            (number, target, is_covered) for number, target, found, is_covered in covered if found
+        ),
+        "coverage_recall": FigureSample.of(
+            (number, target, found) for number, target, found, is_covered in covered if is_covered
+        ),
+    }
+
+
+def _figures(samples: FigureSamples, targets: Bool[np.ndarray, "25"]) -> PointFigures:
     return PointFigures(
-        truths=len(found),
-        found=_share(found),
-        within_5px=_share([px <= WITHIN_PX for px in pixels]),
-        median_px=_percentile(pixels, 50),
-        p95_px=_percentile(pixels, 95),
-        median_mm_in_plane=_percentile([error.in_plane_mm for error in wanted], 50),
-        median_mm_along_z=_percentile([error.along_z_mm for error in wanted], 50),
-        slice_exact=_share([error.slice_exact for error in wanted]),
-        slice_within_1=_share([error.slice_within_1 for error in wanted]),
-        level_correct=_share([error.level_correct for error in wanted]),
-        side_correct=_share([error.side_correct for error in wanted]),
-        coverage_precision=_share([is_covered for predicted, is_covered in covered if predicted]),
-        coverage_recall=_share([predicted for predicted, is_covered in covered if is_covered]),
+        truths=int(targets[samples["found"].target].sum()),
+        **{name: sample.figure(targets) for name, sample in samples.items()},
     )
 
 
+_SampleRow = tuple[int, Target, float | bool | None]
 _Row = TypeVar("_Row", CoordinateRow, PredictedPoint)
 
 
@@ -173,12 +223,3 @@ def _by_study(rows: Iterable[_Row], kind: str) -> dict[str, dict[Target, _Row]]:
             raise InvalidStudyError(f"{row.target.row_id(row.study_id)} is {kind} twice")
         points[row.target] = row
     return studies
-
-
-def _share(values: Sequence[bool | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _percentile(values: Sequence[float], percent: int) -> float | None:
-    return float(np.percentile(values, percent)) if values else None

@@ -41,7 +41,10 @@ class StudyPoints:
 class PointError:
     """One predicted point against its truth."""
 
+    study_id: str
     target: Target
+    marked: CoordinateRow
+    predicted: PredictedPoint
     px: float
     """In the plane, on the 256 grid."""
     in_plane_mm: float
@@ -50,10 +53,18 @@ class PointError:
     """Along the normal of the true slice."""
     slice_exact: bool
     slice_within_1: bool
+    slices_off: int
+    """Whole slice spacings by which the slice is farther from the point than the best one, by the
+    rule of the two above: 0 is exact, up to 1 within 1."""
     level_correct: bool | None
     """Nearer to its own level's truth than to any other's; None where there is no other."""
     side_correct: bool | None
     """Nearer to its own side's truth than to the other's; None where there is no other."""
+
+    @property
+    def distance_mm(self) -> float:
+        """In three dimensions."""
+        return float(np.hypot(self.in_plane_mm, self.along_z_mm))
 
 
 def point_errors(study: StudyPoints, read_slice: ReadSlice) -> Iterator[PointError]:
@@ -110,7 +121,10 @@ def _point_error(
     farther = _distance_mm(found, truth[target]) - _distance_mm(best, truth[target])
     spacings = farther / spacing_of(found)[0]
     return PointError(
+        study_id=study_id,
         target=target,
+        marked=marked,
+        predicted=predicted,
         px=GRID_PX
         * float(
             np.hypot(
@@ -122,6 +136,7 @@ def _point_error(
         along_z_mm=abs(along_z),
         slice_exact=bool(spacings <= EXACT_SLICE_SPACINGS),
         slice_within_1=bool(spacings <= 1 + EXACT_SLICE_SPACINGS),
+        slices_off=max(0, int(np.ceil(spacings - EXACT_SLICE_SPACINGS))),
         level_correct=_nearest_is_own(
             position, target, {t: p for t, p in truth.items() if t.condition is target.condition}
         ),

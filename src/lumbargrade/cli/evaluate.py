@@ -3,13 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from lumbargrade.cli.app import app, progress_bar, stderr
 
@@ -26,7 +24,7 @@ _Plots = Annotated[
 _Seed = Annotated[int, typer.Option(min=0, help="Of the drawn sets.")]
 
 QUIET_DRAWS = 2_000_000
-"""Studies times draws from which progress is shown: about a second's work."""
+"""Studies (or points) times draws from which progress is shown: about a second's work."""
 
 
 @app.command()
@@ -93,9 +91,9 @@ def _name_plots(files: tuple[Path, ...]) -> None:
 
 
 @contextmanager
-def _drawing(resamples: int, studies: int) -> Iterator[Callable[[int], None] | None]:
+def _drawing(resamples: int, items: int) -> Iterator[Callable[[int], None] | None]:
     """Progress of the draws on stderr, where they take longer than a moment."""
-    if resamples * studies < QUIET_DRAWS:
+    if resamples * items < QUIET_DRAWS:
         yield None
         return
     with progress_bar("Drawing studies", resamples) as advance:
@@ -112,44 +110,35 @@ def evaluate_points(
     truth: Annotated[Path, typer.Option(help="Points, as in train_label_coordinates.csv.")],
     points: Annotated[Path, typer.Option(help="Predicted points, as predict writes them.")],
     as_json: _Json = False,
+    bootstrap: _Bootstrap = 0,
+    seed: _Seed = 0,
+    plots: _Plots = None,
 ) -> None:
     """Compare predicted points with marked ones; images and exact truth beside the truth help."""
+    from lumbargrade.cli.point_document import point_document
+    from lumbargrade.cli.point_tables import point_tables
     from lumbargrade.competition import read_coordinates, read_points, read_truth
     from lumbargrade.competition.truth import TRUTH_FILE
     from lumbargrade.evaluation_points import evaluate_points as compare
     from lumbargrade.evaluation_points import slices_beside
 
-    marked = read_coordinates(truth)
+    marked, predicted = read_coordinates(truth), read_points(points)
     exact_file = truth.parent / TRUTH_FILE
-    evaluation = compare(
-        marked,
-        read_points(points),
-        exact=read_truth(exact_file) if exact_file.is_file() else None,
-        read_slice=slices_beside(truth),
-    )
-    views = {view.value: asdict(figures) for view, figures in evaluation.by_view.items()}
-    views["all"] = asdict(evaluation.overall)
+    with _drawing(bootstrap, len(marked)) as on_draws:
+        evaluation = compare(
+            marked,
+            predicted,
+            exact=read_truth(exact_file) if exact_file.is_file() else None,
+            read_slice=slices_beside(truth),
+            resamples=bootstrap,
+            seed=seed,
+            on_draws=on_draws,
+        )
+    if plots is not None:
+        from lumbargrade.plots import plot_points
+
+        _name_plots(plot_points(evaluation, plots))
     if as_json:
-        counts = {
-            "studies": evaluation.studies,
-            "studies_without_points": evaluation.studies_without_points,
-        }
-        typer.echo(json.dumps(counts | views, allow_nan=False))
+        typer.echo(json.dumps(point_document(evaluation), allow_nan=False))
     else:
-        _show_points(views, evaluation.studies, evaluation.studies_without_points)
-
-
-def _show_points(views: dict[str, dict[str, Any]], studies: int, without: int) -> None:
-    table = Table(title=f"{studies} studies; {without} more have no predicted point")
-    table.add_column("")
-    for view in views:
-        table.add_column(view, justify="right")
-    for name in views["all"]:
-        table.add_row(name, *(_text(figures[name]) for figures in views.values()))
-    Console().print(table)
-
-
-def _text(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
+        Console().print(point_tables(evaluation))

@@ -56,7 +56,7 @@ HEAT_MAP = "Blues"
 FOOTNOTE = "Research use only, not a medical device."
 DPI = 160
 
-_NOTE_LETTERS_PER_INCH = 15.0
+_NOTE_LETTERS_PER_INCH = 16.5
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
