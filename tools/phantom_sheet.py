@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lumbargrade.competition import read_truth
 from lumbargrade.competition.truth import TruthPoint
@@ -31,6 +31,12 @@ Picture = NDArray[np.uint8]
 TILE_PX = 256
 CROP_MM = 50.0
 CROP_PX = 150
+AXIAL_MM = 80.0
+"""Height of the part of an axial plane that is shown; the real volume is 38 mm wide."""
+
+_CANAL_ROWS = slice(135, 205)
+"""Where the canal is in the real volume's planes, counted from the front."""
+
 SEVERITIES = (-2.0, -1.0, -0.3, 0.3, 0.8, 1.3, 2.0)
 """Wanted severities of a row of crops; the nearest of the dataset are shown with their own."""
 
@@ -80,11 +86,11 @@ def square_pixels(image: SliceImage) -> Picture:
     return np.asarray(picture.resize((picture.width, height)))
 
 
-def crop(image: SliceImage, position: NDArray[np.float64]) -> Picture:
-    """The 50 x 50 mm around a position, on the slice's own plane, windowed by the slice."""
+def crop(image: SliceImage, position: NDArray[np.float64], size_mm: float = CROP_MM) -> Picture:
+    """The square millimetres around a position, on the slice's own plane, windowed by the slice."""
     _, row, column = lps_to_slices(image.affine[None], position)[0]
     spacing = spacing_of(image.affine)[1:]
-    steps = (np.arange(CROP_PX) + 0.5) / CROP_PX * CROP_MM - CROP_MM / 2
+    steps = (np.arange(CROP_PX) + 0.5) / CROP_PX * size_mm - size_mm / 2
     grid = np.meshgrid(row + steps / spacing[0], column + steps / spacing[1], indexing="ij")
     sampled: Picture = map_coordinates(windowed(image.pixels), grid, order=1)
     return sampled
@@ -118,6 +124,7 @@ def crop_rows(dataset: Path) -> list[list[Image.Image]]:
         row = []
         for wanted in SEVERITIES:
             point = min(points, key=lambda p: abs(_severity(p) - wanted))
+            points.remove(point)
             if point.target is None:
                 continue
             series = studies[point.study_id].series_of(point.target.condition.view)
@@ -142,12 +149,20 @@ def real_axial_tiles(volume: Path, count: int) -> list[Image.Image]:
     kind = kinds[int(np.frombuffer(data, "<i2", 1, 70)[0])]
     start = int(np.frombuffer(data, "<f4", 1, 108)[0])
     voxels = np.frombuffer(data, kind, int(np.prod(shape)), start).reshape(shape, order="F")
-    heights = np.linspace(20, shape[2] - 40, count).astype(int)
-    return [tile(windowed(voxels[:, ::-1, z].T), f"real volume, z {z} mm") for z in heights]
+    tiles = []
+    for z in np.linspace(20, shape[2] - 40, count).astype(int):
+        plane = windowed(voxels[:, ::-1, z].T)
+        bright = gaussian_filter(plane.astype(np.float32), 4)[_CANAL_ROWS].max(axis=1)
+        row = _CANAL_ROWS.start + int(np.argmax(bright))
+        half = int(AXIAL_MM / 2)
+        picture = Image.fromarray(plane[row - half : row + half])
+        enlarged = picture.resize((picture.width * TILE_PX // picture.height, TILE_PX))
+        tiles.append(tile(np.asarray(enlarged), f"real volume, plane {z}"))
+    return tiles
 
 
 def phantom_axial_tiles(dataset: Path, count: int) -> list[Image.Image]:
-    """Whole axial slices at the canal points of L3/L4 to L5/S1."""
+    """Axial slices around the left recess points of L3/L4 to L5/S1, on the real planes' scale."""
     truth = [
         t for t in read_truth(dataset) if t.target is not None and t.target.index in (17, 18, 19)
     ]
@@ -155,7 +170,9 @@ def phantom_axial_tiles(dataset: Path, count: int) -> list[Image.Image]:
     for point in truth[:: max(1, len(truth) // count)][:count]:
         study = read_study(dataset / "train_images" / point.study_id)
         image = nearest_slice(study.series_of(View.AXIAL_T2), point.position_lps_mm)
-        tiles.append(tile(square_pixels(image), f"phantom {point.study_id} {point.level.spelling}"))
+        picture = Image.fromarray(crop(image, point.position_lps_mm, AXIAL_MM))
+        enlarged = np.asarray(picture.resize((TILE_PX, TILE_PX)))
+        tiles.append(tile(enlarged, f"phantom {point.study_id} {point.level.spelling}"))
     return tiles
 
 
