@@ -168,7 +168,7 @@ def one_trial(bases: list[BaseStudy], seed: int, trial: int, truths: dict[str, T
         try:
             outcome, detail = judge(folder, damaged, truths[str(base.folder)])
         except BaseException:  # noqa: BLE001 - whatever it is, it is the finding
-            outcome, detail = FAULT, traceback.format_exc()
+            outcome, detail = FAULT, traceback.format_exc(limit=-6)
     return Verdict(
         trial=trial,
         base=base.name,
@@ -205,6 +205,7 @@ def main() -> int:
     """Run trials and print what became of them; 1 where one is a fault."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", type=int, help="repeat one trial")
@@ -213,7 +214,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         phantoms = {} if options.no_phantoms else write_phantoms(Path(scratch, "phantoms"))
         bases = write_bases(Path(scratch, "bases"), phantoms)
-        trials = list(range(options.count)) if options.only is None else [options.only]
+        first, count = (options.first, options.count) if options.only is None else (options.only, 1)
+        trials = list(range(first, first + count))
         verdicts = run(bases, trials, options.seed, options.workers)
     sys.stdout.write(summary(verdicts) + "\n")
     return int(any(verdict.fault for verdict in verdicts))

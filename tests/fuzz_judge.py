@@ -200,7 +200,7 @@ def _stack_fault(stack: list[SliceImage]) -> str | None:
 def plain_geometry(path: Path, frame: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Position, orientation and pixel spacing as a plain parse of the whole file finds them."""
     with quiet_pydicom():
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
         if frame is None:
             values = [
                 dataset[tag].value
