@@ -223,7 +223,7 @@ def _slice_header(
         contrast_agent=bool(tags.text("ContrastBolusAgent")),
         echo_time_ms=tags.number("EffectiveEchoTime", "EchoTime"),
         repetition_time_ms=tags.number("RepetitionTime"),
-        inversion_time_ms=tags.number("InversionTimes", "InversionTime") or None,
+        inversion_time_ms=tags.first_number("InversionTimes", "InversionTime") or None,
         rows=file.integer("Rows") or 0,
         columns=file.integer("Columns") or 0,
         samples_per_pixel=file.integer("SamplesPerPixel") or 0,
@@ -270,11 +270,15 @@ class _Tags:
 
     def number(self, *keywords: str) -> float | None:
         numbers = _finite(self.value(*keywords))
+        return numbers[0] if numbers is not None and len(numbers) == 1 else None
+
+    def first_number(self, *keywords: str) -> float | None:
+        numbers = _finite(self.value(*keywords))
         return numbers[0] if numbers else None
 
     def integer(self, keyword: str) -> int | None:
         number = self.number(keyword)
-        return None if number is None else int(number)
+        return None if number is None or not number.is_integer() else int(number)
 
 
 def _finite(value: Any) -> tuple[float, ...] | None:
