@@ -65,7 +65,13 @@ def run(bases: list[BaseStudy], trials: list[int], seed: int, workers: int) -> l
 
     def serve() -> None:
         worker = _Worker(bases, seed)
-        verdicts.extend(worker.ask(trial) for trial in _shared(waiting, lock))
+        for trial in _shared(waiting, lock):
+            verdict = worker.ask(trial)
+            verdicts.append(verdict)
+            if verdict.fault or len(verdicts) % 250 == 0:
+                sys.stderr.write(
+                    f"{len(verdicts)} done, trial {trial}: {verdict.fault or 'fine'}\n"
+                )
         worker.stop()
 
     threads = [threading.Thread(target=serve) for _ in range(workers)]
