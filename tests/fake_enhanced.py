@@ -9,8 +9,11 @@ from pydicom.sequence import Sequence as DicomSequence
 
 
 def enhanced(folder: Path) -> Path:
-    """The 12 sagittal slices of a folder as one enhanced multi-frame file."""
-    files = sorted(folder.glob("*.dcm"), key=lambda path: int(path.stem))
+    """The slices below a folder as one enhanced multi-frame file, beside the folder.
+
+    Frames follow the files' numbers; the times are each frame's own.
+    """
+    files = sorted(folder.rglob("*.dcm"), key=lambda path: int(path.stem))
     frames = [pydicom.dcmread(file) for file in files]
     merged = pydicom.dcmread(files[0])
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
@@ -23,8 +26,9 @@ def enhanced(folder: Path) -> Path:
     merged.PixelData = b"".join(frame.PixelData for frame in frames)
     merged.SharedFunctionalGroupsSequence = DicomSequence([Dataset()])
     shared = merged.SharedFunctionalGroupsSequence[0]
-    shared.MRTimingAndRelatedParametersSequence = [item(RepetitionTime="3500")]
-    shared.PixelMeasuresSequence = [item(PixelSpacing=[5, 5], SliceThickness="4")]
+    shared.PixelMeasuresSequence = [
+        item(PixelSpacing=frames[0].PixelSpacing, SliceThickness="4", SpacingBetweenSlices="4.4")
+    ]
     merged.PerFrameFunctionalGroupsSequence = DicomSequence(
         [
             item(
@@ -32,7 +36,8 @@ def enhanced(folder: Path) -> Path:
                 PlaneOrientationSequence=[
                     item(ImageOrientationPatient=frame.ImageOrientationPatient)
                 ],
-                MREchoSequence=[item(EffectiveEchoTime=100.0)],
+                MREchoSequence=[item(EffectiveEchoTime=float(frame.EchoTime))],
+                MRTimingAndRelatedParametersSequence=[item(RepetitionTime=frame.RepetitionTime)],
                 FrameVOILUTSequence=[item(WindowCenter="250", WindowWidth="500")],
                 PixelValueTransformationSequence=[item(RescaleSlope="2", RescaleIntercept="0")],
             )

@@ -14,6 +14,7 @@ from fake_studies import (
     SAGITTAL,
     T1_TIMES,
     axial_blocks,
+    edit,
     edit_all,
     series,
     slices,
@@ -69,6 +70,7 @@ def test_a_complete_study_serves_three_views(tmp_path: Path, profile: HeaderProf
         (31.0, 2159.0, 785.0, View.SAGITTAL_T1, "T1 FLAIR"),
         (80.0, 1000.0, None, View.SAGITTAL_T2, "T2 by"),
         (124.0, 5570.0, 0.0, View.SAGITTAL_T2, "T2 by TE 124 ms, TR 5570 ms"),
+        (60.0, 4000.0, 150.0, View.SAGITTAL_T2, "T2 (STIR) by TI 150 ms"),
         (60.0, 4000.0, 160.0, View.SAGITTAL_T2, "T2 (STIR) by TI 160 ms"),
         (40.0, 4000.0, 200.0, View.SAGITTAL_T2, "T2 (STIR) by TI 200 ms"),
         (39.0, 2517.0, None, None, "proton density by TE 39 ms, TR 2517 ms"),
@@ -242,6 +244,37 @@ def test_of_two_that_cover_the_canal_the_finer_one_serves(tmp_path: Path) -> Non
     assert (reports["fine"].used, reports["coarse"].used) == (True, False)
     assert "chosen of 2: voxel of 110.00 mm³" in reports["fine"].reason
     assert "voxel of 158.40 mm³" in reports["coarse"].reason
+
+
+def test_plain_t1_goes_before_contrast_enhanced_and_the_latter_serves_alone(
+    tmp_path: Path,
+) -> None:
+    enhanced_t1 = series("t1_gd", **T1_TIMES)
+    write_mr_series(tmp_path / "gd", enhanced_t1, slices(pixel_mm=4.0, name="gd"))
+    edit_all(tmp_path / "gd", ContrastBolusAgent="Gadolinium")
+    assert inspected(tmp_path).reports[0].used
+    write_mr_series(tmp_path / "plain", series("t1", **T1_TIMES), slices(name="t1"))
+    reports = by_description(inspected(tmp_path))
+    assert (reports["t1"].used, reports["t1_gd"].used) == (True, False)
+    assert "fat-suppressed or with contrast agent" in reports["t1_gd"].reason
+
+
+def test_slices_weighted_differently_in_one_series_are_refused(tmp_path: Path) -> None:
+    write_mr_series(tmp_path, series("mixed"), slices(count=6))
+    late = slices(count=6, centre_lps_mm=(26.4, 0, 0), first_number=7)
+    write_mr_series(tmp_path, series("mixed", **T1_TIMES), late)
+    (report,) = inspected(tmp_path).reports
+    assert not report.used
+    assert "its slices are weighted differently: T2 (" in report.reason
+    assert "12.dcm)" in report.reason
+
+
+def test_slices_without_times_follow_the_words_of_the_others(tmp_path: Path) -> None:
+    write_mr_series(tmp_path, series(), slices())
+    for number in range(1, 7):
+        edit(tmp_path / f"{number}.dcm", EchoTime=None, RepetitionTime=None)
+    (report,) = inspected(tmp_path).reports
+    assert (report.used, report.view, report.slices) == (True, View.SAGITTAL_T2, 12)
 
 
 def test_plain_t2_goes_before_stir_and_stir_serves_alone(tmp_path: Path) -> None:
