@@ -158,6 +158,7 @@ def test_a_click_on_a_cell_shows_its_slice_with_the_ring_on_its_pixel(
 def test_a_shared_address_leads_to_its_target(page: Page, report: Report) -> None:
     show(page, report.path, f"#{CANAL_L4}")
     assert page.value("document.querySelector('.cell[aria-current]').hash") == f"#{CANAL_L4}"
+    assert page.value("scrollY") == 0
     assert instance(page, "sagittal_t2") == report.row(CANAL_L4)["point"]["instance_number"]
     page.value("location.hash = 'left_subarticular_stenosis_l4_l5'")
     settle(page)

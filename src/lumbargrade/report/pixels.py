@@ -24,7 +24,10 @@ PIXELS_LIMIT = 12_500_000
 
 MARGIN_BELOW = 0.5
 MARGIN_ABOVE = 0.75
-"""How far the stored range reaches beyond the first window, in widths of that window."""
+"""How far the stored range reaches beyond what the networks saw, in widths of that."""
+
+WINDOW_ABOVE = 0.25
+"""How far the first window does: nerve roots show in bright fluid."""
 
 PERCENTILE_STEP = 3
 """Every third row and column is enough for a window, and nine times as quick."""
@@ -56,8 +59,8 @@ STEPS = (
     Step(longest_side=256, quality=40),
     Step(longest_side=192, quality=25),
 )
-"""Tried in this order until a study's slices fit; JPEG because PNG and lossless WebP are 2 to 4
-times as large and 5 to 30 times as slow at a noise level that hides the loss (docs/report.md)."""
+"""Tried in this order until a study's slices fit. JPEG because PNG and lossless WebP are twice as
+large, and 15 and 60 times as slow to write (measured in docs/report.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ class ValueRange:
     """Stored values of 0 and 255."""
     window_low: float
     window_high: float
-    """Percentiles of the non-zero values, as for the networks, from a part of the pixels."""
+    """From about where the networks' range begins to a quarter beyond its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ def value_range(series: Series) -> ValueRange:
         low=min(max(lowest, first - MARGIN_BELOW * width), first),
         high=max(min(highest, last + MARGIN_ABOVE * width), first + width),
         window_low=first,
-        window_high=first + width,
+        window_high=first + (1 + WINDOW_ABOVE) * width,
     )
 
 

@@ -9,6 +9,8 @@ async function drawCloseUp() {
   const pane = panes.find((candidate) => candidate.view === target.view);
   closeUpTurn += 1;
   const turn = closeUpTurn;
+  await new Promise(requestAnimationFrame); // once a frame is enough while a window is dragged
+  if (turn !== closeUpTurn) return;
   if (target.slice === null || !target.box) {
     holder.replaceChildren();
     return;

@@ -94,7 +94,7 @@ class Pane {
     paint(this.canvas, this.pixels, this.data.series[this.slice.series], this.window());
     this.canvas.dataset.slice = this.index;
     this.arrange();
-    drawCloseUp();
+    if (this.view === scene.targets[selected].view) drawCloseUp();
   }
 
   setWindow(centre, width) {
