@@ -6,13 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from jaxtyping import Float64
 
 from browser import Page, needs_chromium, open_browser
-from fake_records import make_prediction
+from fake_records import FakePredictor, make_prediction, make_study
 from lumbargrade.labels import TARGETS, View
 from lumbargrade.outputs import grades_document
+from lumbargrade.records import Series
 from lumbargrade.report.html import render_report
+from lumbargrade.report.pixels import value_range
 
 pytestmark = needs_chromium
 
@@ -146,6 +150,8 @@ def test_a_click_on_a_cell_shows_its_slice_with_the_ring_on_its_pixel(
     assert page.value("document.querySelector('.pane.active').dataset.view") == view
     assert instance(page, view) == point["instance_number"]
     left, top, width, height = canvas_frame(page, view)
+    middle = pytest.approx(centre(page, ".pane.active .stage"), abs=0.5)
+    assert centre(page, ".pane.active canvas") == middle
     x, y = centre(page, f"[data-view={view}] .ring.chosen circle")
     assert x == pytest.approx(left + (point["column"] + 0.5) / 120 * width, abs=0.5)
     assert y == pytest.approx(top + (point["row"] + 0.5) / 120 * height, abs=0.5)
@@ -229,6 +235,20 @@ def test_wheel_drag_and_slider_scroll(page: Page) -> None:
     assert page.value("document.querySelector('.pane.active canvas').dataset.slice") == "6"
 
 
+def test_the_first_picture_shows_the_first_window(page: Page, report: Report) -> None:
+    click(page, f".cell[href='#{CANAL_L4}']")
+    settle(page)
+    prediction = make_prediction(pixels=120)
+    (series,) = prediction.study.series_of(View.SAGITTAL_T2)
+    values = value_range(series)
+    wide = values.window_high - values.window_low
+    middle = (values.window_high + values.window_low) / 2
+    assert window_text(page) == f"W {wide:.0f}  C {middle:.0f}"
+    pixels = series.slices[slice_number(page, "sagittal_t2") - 1].pixels
+    shown = np.clip((pixels - values.window_low) / wide, 0, 1) * 255
+    assert grey_sum(page) / pixels.size == pytest.approx(shown.mean(), abs=1.5)
+
+
 @pytest.mark.parametrize("how", ["right button", "window mode"])
 def test_dragging_windows_and_a_double_click_resets(page: Page, how: str) -> None:
     click(page, f".cell[href='#{CANAL_L4}']")
@@ -282,6 +302,49 @@ def test_lines_show_where_the_other_slice_cuts(page: Page) -> None:
     line = "document.querySelector('[data-view=axial_t2] .line-sagittal_t2 .over')"
     x1, x2 = (float(page.value(f"{line}.getBoundingClientRect().{e}")) for e in ("left", "right"))
     assert (x1 + x2) / 2 == pytest.approx(left + ((120 + 3) / 2 + 0.5) / 120 * width, abs=1)
+
+
+def turned(series: Series, rotation: Float64[np.ndarray, "3 3"]) -> Series:
+    """A series as if the scanner's planes had been tilted about the isocentre."""
+    whole = np.eye(4)
+    whole[:3, :3] = rotation
+    slices = tuple(replace(item, affine=whole @ item.affine) for item in series.slices)
+    return replace(series, slices=slices)
+
+
+def test_the_line_of_an_oblique_slice_ends_where_its_image_ends(
+    browser: Page, tmp_path: Path
+) -> None:
+    a, b = np.deg2rad([20.0, 12.0])
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    study = make_study(pixels=120)
+    t2, t1, axial = study.series
+    axial = turned(axial, about_x @ about_y)
+    prediction = FakePredictor().run(replace(study, series=(t2, t1, axial)))
+    path = tmp_path / "oblique.html"
+    path.write_text(render_report(prediction))
+    browser.problems.clear()
+    browser.size(WIDTH, HEIGHT)
+    show(browser, path, f"#{CANAL_L4}")
+    shown = prediction.volumes[View.AXIAL_T2].affines[slice_number(browser, "axial_t2") - 1]
+    sagittal = t2.slices[slice_number(browser, "sagittal_t2") - 1].affine
+    left, top, width, height = canvas_frame(browser, "sagittal_t2")
+    expected = []
+    for row in (-0.5, 119.5):  # along this edge of the axial image, where is the sagittal plane?
+        start = shown @ [0.0, row, 0.0, 1.0]
+        column = (sagittal[0, 3] - start[0]) / shown[0, 2]
+        _, r, c, _ = np.linalg.solve(sagittal, shown @ [0.0, row, column, 1.0])
+        expected.append((left + (c + 0.5) / 120 * width, top + (r + 0.5) / 120 * height))
+    ends = browser.value(
+        "(() => { const l = document.querySelector('[data-view=sagittal_t2] .line-axial_t2 .over');"
+        "const r = l.closest('.stage').getBoundingClientRect();"
+        "return ['1', '2'].map((i) => [r.left + l['x' + i].baseVal.value, "
+        "r.top + l['y' + i].baseVal.value]); })()"
+    )
+    assert sorted(map(tuple, ends)) == [pytest.approx(end, abs=0.5) for end in sorted(expected)]
+    assert abs(ends[0][1] - ends[1][1]) > 50  # it is oblique
+    assert browser.problems == []
 
 
 def test_the_other_views_show_the_same_place(page: Page, report: Report) -> None:
