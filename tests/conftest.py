@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import shape_checks  # noqa: F401  # before anything imports the package
 from fake_studies import series, slices
 from lumbargrade.dicom.write_mr import write_mr_series
 from lumbargrade.phantom.dataset import write_dataset

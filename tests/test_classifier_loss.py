@@ -26,8 +26,8 @@ def random_case(studies: int = 6, missing: float = 0.2) -> tuple[Tensor, Tensor]
 
 
 def test_soft_targets_are_one_hot_and_zero_where_missing() -> None:
-    targets = soft_targets(torch.tensor([[2, MISSING_GRADE, 0]]))
-    assert targets.tolist() == [[[0, 0, 1], [0, 0, 0], [1, 0, 0]]]
+    targets = soft_targets(torch.tensor([[2, MISSING_GRADE, *[0] * 23]]))
+    assert targets.tolist() == [[[0, 0, 1], [0, 0, 0], *[[1, 0, 0]] * 23]]
 
 
 @pytest.mark.parametrize(

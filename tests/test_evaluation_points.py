@@ -29,7 +29,7 @@ def exact(target: Target, position: tuple[float, float, float], **changes: objec
         measure=1.0,
         unit="mm",
         severity=0.0,
-        position_lps_mm=np.array(position),
+        position_lps_mm=np.array(position, dtype=np.float64),
         series_id=SAGITTAL,
         instance_number=11,
         covered=True,

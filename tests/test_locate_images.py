@@ -66,7 +66,7 @@ def test_nothing_to_compare_with_is_an_error() -> None:
 
 
 def test_an_image_is_shown_with_its_front_left_and_head_up() -> None:
-    pixels = np.random.default_rng(0).uniform(1, 255, (40, 30))
+    pixels = np.random.default_rng(0).uniform(1, 255, (40, 30)).astype(np.float32)
     volume = one_slice_volume(pixels, name="x")
     assert volume.slices[0].shape == (40, 30)
     position = (volume.affines[0] @ [0, 10.0, 20.0, 1.0])[:3]

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from fake_records import FakePredictor, make_study
 from lumbargrade import pipeline as module
 from lumbargrade.batch import find_all_studies, predict_batch
 from lumbargrade.calibration import Calibration
+from lumbargrade.classifier.infer import Classifier
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import (
     ClassifierMember,
@@ -26,7 +27,7 @@ from lumbargrade.config import (
     DetectorSettings,
     Settings,
 )
-from lumbargrade.detector.model import build_detector
+from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.labels import TARGETS, VIEWS, Flag, View
 from lumbargrade.metric import reweight_for_metric
@@ -52,7 +53,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def find(detectors: Any, volumes: Mapping[View, ViewVolume]) -> tuple[Landmark, ...]:
         landmarks = FakePredictor().run(make_study()).landmarks
-        return tuple(replace(item, score=detectors["score"]) for item in landmarks)
+        return tuple(replace(item, score=detectors[View.SAGITTAL_T2].score) for item in landmarks)
 
     def grade(classifier: Any, crops: Sequence[Crop | None]) -> np.ndarray:
         calls["crops"].append(crops)
@@ -69,10 +70,18 @@ def answers(seed: int) -> np.ndarray:
     return drawn
 
 
+def detectors(score: float) -> dict[View, Any]:
+    return {View.SAGITTAL_T2: Mock(spec=Detector, score=score)}
+
+
+def classifier(crops: CropSettings, seed: int) -> Any:
+    return Mock(spec=Classifier, crops=crops, answers=answers(seed))
+
+
 def make_pipeline(**changes: Any) -> Pipeline:
     fields: dict[str, Any] = {
-        "detectors": ({"score": 0.8},),
-        "classifiers": (SimpleNamespace(crops=SMALL, answers=answers(0)),),
+        "detectors": (detectors(0.8),),
+        "classifiers": (classifier(SMALL, 0),),
         "calibration": Calibration(),
         "models_hash": "hash",
         "models_name": "name",
@@ -121,10 +130,9 @@ def test_every_detector_meets_every_classifier_and_answers_are_averaged(
     stages: dict[str, Any],
 ) -> None:
     members = tuple(
-        SimpleNamespace(crops=settings, answers=answers(seed))
-        for seed, settings in enumerate((SMALL, SMALL, LARGE))
+        classifier(settings, seed) for seed, settings in enumerate((SMALL, SMALL, LARGE))
     )
-    pipeline = make_pipeline(detectors=({"score": 0.8}, {"score": 0.3}), classifiers=members)
+    pipeline = make_pipeline(detectors=(detectors(0.8), detectors(0.3)), classifiers=members)
     prediction = pipeline.run(make_study())
     np.testing.assert_allclose(
         prediction.grades.probabilities,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lumbargrade.dicom import StudyFiles, read_study, sop_instances_sha256
 from lumbargrade.dicom.files import find
@@ -21,6 +21,7 @@ from lumbargrade.records import Grades, InvalidStudyError, Study
 from lumbargrade.report.html import render_report
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """What turns a study into a prediction; a pipeline, or a stand-in for one."""
 

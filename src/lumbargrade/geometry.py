@@ -7,12 +7,12 @@ disc; order is the projection on the stack's normal, never a file name or an ins
 Source: DICOM PS3.3 C.7.6.2.1.1 (Image Position, Image Orientation, Pixel Spacing).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Float64, Int
-from numpy.typing import ArrayLike
+from jaxtyping import Float64, Int, Num
 
 from lumbargrade.arrays import Affine, Affines, Point, Points
 
@@ -53,9 +53,9 @@ ORDER_DIRECTION = {
 
 
 def slice_affine(
-    position_lps_mm: ArrayLike,
-    image_orientation: ArrayLike,
-    pixel_spacing_mm: ArrayLike,
+    position_lps_mm: Sequence[float] | Num[np.ndarray, "3"],
+    image_orientation: Sequence[float] | Num[np.ndarray, "6"],
+    pixel_spacing_mm: Sequence[float] | Num[np.ndarray, "2"],
     slice_spacing_mm: float,
 ) -> Affine:
     """Build the affine of one slice from its DICOM attributes.

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from PIL import Image
 
+from lumbargrade.arrays import Pixels
 from lumbargrade.competition import CoordinateImage
 from lumbargrade.competition.coordinate_images import GRID_PX
 from lumbargrade.detector.infer import disc_landmarks
@@ -94,7 +95,7 @@ def find_disc_points(path: Path, detector: Detector) -> Float64[np.ndarray, "5 2
     return on_grid
 
 
-def one_slice_volume(pixels: Float64[np.ndarray, "row column"], *, name: str) -> ViewVolume:
+def one_slice_volume(pixels: Pixels, *, name: str) -> ViewVolume:
     """A plain image as a sagittal view of one slice, of the assumed size."""
     spacing = NOMINAL_FIELD_MM / max(pixels.shape)
     affine = slice_affine((0.0, 0.0, 0.0), _SAGITTAL, (spacing, spacing), NOMINAL_SLICE_MM)

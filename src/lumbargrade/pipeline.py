@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class Pipeline:
     models_name: str
 
     @classmethod
-    def load(cls, models: Path | None = None, device: str = "auto") -> Self:
+    def load(cls, models: Path | None = None, device: str = "auto") -> "Pipeline":
         """Load a model folder, and set the process up for running networks.
 
         Args:

@@ -104,7 +104,7 @@ def _candidates(
     scores = heat[slices, rows, columns] * maps.pointers[slices, channel]
     places = [
         refine(heat[index], row, column, maps.sigma_cells)
-        for index, row, column in zip(slices, rows, columns, strict=True)
+        for index, row, column in zip(slices, rows.tolist(), columns.tolist(), strict=True)
     ]
     pixels = cell_to_pixel(np.array(places).reshape(-1, 2), maps.stride)
     local = np.column_stack([np.zeros(len(pixels)), pixels, np.ones(len(pixels))])

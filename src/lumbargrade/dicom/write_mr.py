@@ -7,7 +7,7 @@ Source: DICOM PS3.3 C.8.3.1 (MR Image), C.7.6.2 (Image Plane); PS3.5 6.2 (Decima
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, UInt16
-from numpy.typing import ArrayLike
 from pydicom import FileMetaDataset, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -293,5 +292,5 @@ def decimal_string(value: float) -> str:
     return str(format_number_as_ds(float(value)))
 
 
-def _decimal_strings(values: ArrayLike) -> list[str]:
-    return [decimal_string(value) for value in np.asarray(values, dtype=np.float64)]
+def _decimal_strings(values: Iterable[float]) -> list[str]:
+    return [decimal_string(value) for value in values]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,7 @@ OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 """Told after each epoch: the epoch (from 1), the number planned, and its metrics."""
 
 
+@runtime_checkable
 class Task(Protocol[Batch]):
     """What a stage offers to be trained."""
 

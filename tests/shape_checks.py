@@ -1,0 +1,25 @@
+"""Every call of the package is checked against its annotations, array shapes included.
+
+What must stay true: this module is imported before the package is; processes that a test starts
+are not checked.
+"""
+
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+SOURCES = Path(__file__).parents[1] / "src" / "lumbargrade"
+
+UNCHECKED = {"__init__", "__main__", "cli", "config"}
+"""Settings are checked by pydantic and commands' arguments by typer."""
+
+CHECKED_MODULES = sorted(
+    f"lumbargrade.{path.stem}"
+    for path in SOURCES.iterdir()
+    if (path.suffix == ".py" or (path / "__init__.py").is_file()) and path.stem not in UNCHECKED
+)
+
+TYPE_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+"""An int is accepted where a float is expected, as mypy has it."""
+
+install_import_hook(CHECKED_MODULES, TYPE_CHECKER)
