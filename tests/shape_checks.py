@@ -4,8 +4,11 @@ What must stay true: this module is imported before the package is; processes th
 are not checked.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self, get_args
 
+from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
 SOURCES = Path(__file__).parents[1] / "src" / "lumbargrade"
@@ -19,7 +22,16 @@ CHECKED_MODULES = sorted(
     if (path.suffix == ".py" or (path / "__init__.py").is_file()) and path.stem not in UNCHECKED
 )
 
-TYPE_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+RULES = BeartypeConf(is_pep484_tower=True)
 """An int is accepted where a float is expected, as mypy has it."""
 
-install_import_hook(CHECKED_MODULES, TYPE_CHECKER)
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let beartype check a function, but for ``Self``, which it knows in whole classes alone."""
+    for name, hint in function.__annotations__.items():
+        if hint is Self or Self in get_args(hint):
+            function.__annotations__[name] = Any
+    return beartype(conf=RULES)(function)
+
+
+install_import_hook(CHECKED_MODULES, "shape_checks.checked")

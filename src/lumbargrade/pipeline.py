@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Pipeline:
     models_name: str
 
     @classmethod
-    def load(cls, models: Path | None = None, device: str = "auto") -> "Pipeline":
+    def load(cls, models: Path | None = None, device: str = "auto") -> Self:
         """Load a model folder, and set the process up for running networks.
 
         Args:

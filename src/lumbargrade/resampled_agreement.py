@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int, Num
 from scipy.sparse import csr_array
 
 from lumbargrade.agreement import CALIBRATION_BINS, probability_bins, severity_questions
@@ -201,7 +201,7 @@ def _mean_known(cells: Float64[np.ndarray, "draw 25"]) -> Float64[np.ndarray, "d
 
 
 def _ratio(
-    above: Float[np.ndarray, "..."], below: Float[np.ndarray, "..."]
+    above: Float[np.ndarray, "..."], below: Num[np.ndarray, "..."]
 ) -> Float64[np.ndarray, "..."]:
     """Quotient in float64; NaN where the divisor is 0."""
     below = np.broadcast_to(below, above.shape)

@@ -7,6 +7,7 @@ Source: after the 5th-place solution of the RSNA 2024 competition (2.5-D CNN, bi
 attention pooling, bi-LSTM over the conditions of a level).
 """
 
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -122,7 +123,7 @@ class GradeClassifier(nn.Module):
         self._frozen_body = freeze
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> "GradeClassifier":
+    def train(self, mode: bool = True) -> Self:
         """As usual, but a frozen body stays in eval mode, or its batch norm would drift."""
         super().train(mode and not self._frozen_body)
         self.heads.train(mode)
