@@ -112,6 +112,14 @@ def test_every_series_of_six_exports_is_taken_for_what_it_is(few: Path, tmp_path
     assert kinds[Kind.PLANES_LOCALIZER] == len(FEW)
 
 
+def test_a_t1_flair_named_tirm_goes_before_the_same_with_contrast_agent(tmp_path: Path) -> None:
+    dataset = write_blank(tmp_path / "dataset", range(2007, 2008))
+    kinds = {row["kind"] for row in expected(dataset).values()}
+    assert {Kind.SAGITTAL_T1_FLAIR, Kind.SAGITTAL_T1_CONTRAST} <= kinds
+    wrong, _ = wrong_series(dataset, exported(dataset, tmp_path / "export"))
+    assert wrong == []
+
+
 @pytest.mark.slow
 def test_every_series_of_thirty_exports_is_taken_for_what_it_is(tmp_path: Path) -> None:
     dataset = write_blank(tmp_path / "dataset", MANY)

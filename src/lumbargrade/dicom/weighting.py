@@ -80,10 +80,15 @@ def weighting_of(header: SliceHeader) -> WeightingFinding:
 
 
 def is_fat_suppressed(header: SliceHeader) -> bool:
-    """Whether fat is dark: STIR, or a fat saturation by tag or word."""
+    """Whether fat is dark: STIR, or a fat saturation by tag or word.
+
+    A maker's word for STIR (TIRM) also names the T1 FLAIR, whose inversion leaves fat bright.
+    """
     words = _words(header)
+    inversion = header.inversion_time_ms
+    short = inversion is None or inversion <= STIR_INVERSION_MS[1]
     return bool(
-        _STIR.search(words)
+        (short and _STIR.search(words))
         or _FAT_SUPPRESSED.search(words)
         or {"FS", "FATSAT_GEMS", "SFS"} & set(header.scan_options)
     )
