@@ -214,9 +214,15 @@ def prepare_study(
 
 
 def source_sha256(files: StudyFiles) -> str:
-    """Name the files of a study by place and size, and what a table says of their views."""
+    """Name the files of a study by place and size, and what a table says of their views.
+
+    A file in an archive counts with the archive's size.
+    """
     top = os.path.commonpath([path.parent for path in files.paths])
-    lines = [f"{path.relative_to(top).as_posix()} {path.stat().st_size}" for path in files.paths]
+    lines = [
+        f"{path.relative_to(top).as_posix()} {files.holder_of(path).stat().st_size}"
+        for path in files.paths
+    ]
     lines += [f"{known.series_id} is {known.view}" for known in files.known_views]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 

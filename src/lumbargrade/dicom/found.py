@@ -46,6 +46,10 @@ class StudyFiles:
     archives: tuple[Path, ...] = ()
     """The archives that hold some of the files."""
 
+    def holder_of(self, path: Path) -> Path:
+        """The archive that holds a file, or the file itself."""
+        return next((archive for archive in self.archives if archive in path.parents), path)
+
 
 @dataclass(slots=True)
 class _Archived:
