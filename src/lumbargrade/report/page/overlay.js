@@ -134,7 +134,7 @@ function drawTexts(pane, width, height) {
   if (slice.side) lines.push(slice.side);
   lines.forEach((text, i) => label(pane, text, 8, 18 + 15 * i, i ? {} : { class: "first" }));
   const name = data.series[slice.series].name;
-  const room = Math.floor((width / 2 - 30) / 7);
+  const room = Math.floor((width / 2 - 40) / 7.5);
   label(pane, name.length > room ? `${name.slice(0, room - 1)}…` : name, width - 8, 18, { "text-anchor": "end" });
   const { centre, width: wide } = pane.window();
   label(pane, `W ${Math.round(wide)}  C ${Math.round(centre)}`, 8, height - 10, { class: "window" });
