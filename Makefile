@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow check
+.PHONY: setup demo test test-slow fuzz check
 
 setup: .venv/installed
 
@@ -20,6 +20,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest
+
+fuzz: setup
+	$(BIN)/python tests/fuzz_dicom.py --count 5000 --seed 1
 
 check: setup
 	$(BIN)/ruff format --check .

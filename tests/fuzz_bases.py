@@ -11,7 +11,7 @@ from fake_syntaxes import LOSSLESS, transcode
 from lumbargrade.dicom.write_mr import HeaderProfile, write_mr_series
 from lumbargrade.phantom.study import StudyProfile
 
-PHANTOM_SLICES = 8
+PHANTOM_SLICES = 6
 """Slices taken of a phantom's series, from its middle."""
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 
 from fuzz_bases import BaseStudy, write_bases
 from fuzz_judge import FAULT, HARMLESS, Truth, judge, truth_of
-from fuzz_mutations import MUTATIONS
+from fuzz_mutations import MUTATIONS, Mutation, Random
 from lumbargrade.phantom.dataset import write_dataset
 from lumbargrade.phantom.study import StudyProfile
 
@@ -64,7 +64,7 @@ def run(bases: list[BaseStudy], trials: list[int], seed: int, workers: int) -> l
     verdicts: list[Verdict] = []
 
     def serve() -> None:
-        worker = _Worker(bases, seed)
+        worker = Worker(bases, seed)
         for trial in _shared(waiting, lock):
             verdict = worker.ask(trial)
             verdicts.append(verdict)
@@ -91,7 +91,7 @@ def _shared(waiting: Iterator[int], lock: threading.Lock) -> Iterator[int]:
         yield trial
 
 
-class _Worker:
+class Worker:
     """A process that runs one trial after another."""
 
     def __init__(self, bases: list[BaseStudy], seed: int) -> None:
@@ -101,10 +101,10 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
+        self.process = context.Process(
             target=_work, args=(theirs, self._bases, self._seed), daemon=True
         )
-        self._process.start()
+        self.process.start()
         theirs.close()
         if not self._pipe.poll(START_SECONDS):
             raise RuntimeError("a worker did not start")
@@ -112,17 +112,17 @@ class _Worker:
 
     def ask(self, trial: int) -> Verdict:
         started = time.perf_counter()
-        self._pipe.send(trial)
         try:
+            self._pipe.send(trial)
             if self._pipe.poll(2 * MAX_SECONDS):
                 verdict: Verdict = self._pipe.recv()
                 return verdict
             outcome = "HANG"
-            self._process.kill()
-        except EOFError:
+            self.process.kill()
+        except (EOFError, ConnectionError):
             outcome = "DIED"
-        self._process.join()
-        code = self._process.exitcode
+        self.process.join()
+        code = self.process.exitcode
         self._start()
         base, mutation = plan(self._bases, self._seed, trial)[:2]
         return Verdict(
@@ -137,12 +137,10 @@ class _Worker:
 
     def stop(self) -> None:
         self._pipe.send(None)
-        self._process.join()
+        self.process.join()
 
 
-def plan(
-    bases: list[BaseStudy], seed: int, trial: int
-) -> tuple[BaseStudy, Callable[[bytes, np.random.Generator], bytes], Path, np.random.Generator]:
+def plan(bases: list[BaseStudy], seed: int, trial: int) -> tuple[BaseStudy, Mutation, Path, Random]:
     """Base, mutation, file to damage, and the generator for the damage itself."""
     rng = np.random.default_rng([seed, trial])
     base = bases[trial % len(bases)]

@@ -110,16 +110,14 @@ def _read_all(folder: Path) -> tuple[Findings, list[Study], list[str]]:
     messages = list(findings.problems)
     studies = []
     for files in findings.studies:
-        inspection = inspect_study(files)
-        messages += inspection.warnings
-        for report in inspection.reports:
-            messages += [report.reason, *report.problems]
         try:
             study = read_study(files)
         except InvalidStudyError as error:
-            messages += str(error).split("\n")
+            messages += [*str(error).split("\n"), *inspect_study(files).warnings]
             continue
         messages += study.warnings
+        for report in study.reports:
+            messages += [report.reason, *report.problems]
         studies.append(study)
     return findings, studies, [line.replace(f"{folder}/", "") for line in messages]
 
@@ -185,10 +183,10 @@ def _stack_fault(stack: list[SliceImage]) -> str | None:
         normal = np.cross(across, down)
         step = float(image.affine[:3, 0] @ normal)
         expected = np.stack([normal * step, down * spacing[0], across * spacing[1], position], 1)
-        if not step > 0 or not np.allclose(image.affine[:3], expected, rtol=1e-3, atol=1e-3):
+        in_plane = np.allclose(image.affine[:3, 1:], expected[:, 1:], rtol=1e-9, atol=1e-9)
+        along = np.allclose(image.affine[:3, 0], expected[:, 0], rtol=0, atol=1e-2)
+        if not (step > 0 and in_plane and along):
             return f"{image.path.name} stands elsewhere than its tags say"
-        if not np.allclose(image.affine[:3, 1:], expected[:, 1:], rtol=1e-9, atol=1e-9):
-            return f"{image.path.name} is off its tags"
         positions.append(position)
     order = np.array(positions) @ (stack[0].affine[:3, 0] / np.linalg.norm(stack[0].affine[:3, 0]))
     steps = np.diff(order)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Random = np.random.Generator
+Mutation = Callable[[bytes, Random], bytes]
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _LONG_VR = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"}
@@ -248,7 +249,7 @@ def swap_pixels(raw: bytes, rng: Random) -> bytes:
     return raw[:start] + body
 
 
-MUTATIONS: tuple[Callable[[bytes, Random], bytes], ...] = (
+MUTATIONS: tuple[Mutation, ...] = (
     flip_bytes, flip_pixels, truncate_file, insert_bytes, delete_bytes, repeat_bytes, blank_bytes,
     remove_tag, empty_tag, duplicate_tag, wrong_vr, extreme_value, extreme_value, other_number,
     endless_length, deep_sequence, other_syntax, swap_pixels,

@@ -1,6 +1,7 @@
 """Studies are found among files of any name, depth and kind."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -43,6 +44,50 @@ def test_one_file_or_a_dicomdir_stands_for_a_study(sagittal: Path) -> None:
     assert [study.study_id for study in find_studies(sagittal / "1.dcm")] == [derived_uid("study")]
     (sagittal / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
     assert len(find_studies(sagittal / "DICOMDIR")[0].paths) == 12
+
+
+def test_a_broken_dicomdir_and_what_one_lists_in_vain_are_named(sagittal: Path) -> None:
+    directory = sagittal / "DICOMDIR"
+    directory.write_bytes(b"\0" * 128 + b"DICM")
+    (problem,) = find(directory).problems
+    assert problem.startswith("DICOMDIR: broken (")
+    listing = pydicom.dataset.FileDataset(directory, pydicom.Dataset(), preamble=b"\0" * 128)
+    listing.DirectoryRecordSequence = [pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()]
+    for record, name in zip(listing.DirectoryRecordSequence, ("1", "2", "99"), strict=True):
+        record.ReferencedFileID = name
+    listing.file_meta = pydicom.dataset.FileMetaDataset()
+    listing.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    listing.save_as(directory)
+    (problem,) = find(directory).problems
+    assert problem.startswith("DICOMDIR: 1 of 3 listed files are not there, the first is 99")
+    assert len(find_studies(directory)[0].paths) == 12
+
+
+def test_half_written_files_of_a_killed_run_are_passed_over(sagittal: Path) -> None:
+    (sagittal / "1.dcm").rename(sagittal / ".1.dcm.12.partial")
+    (sagittal / ".study.12.partial").mkdir()
+    (sagittal / "2.dcm").rename(sagittal / ".study.12.partial" / "2.dcm")
+    findings = find(sagittal)
+    assert len(findings.studies[0].paths) == 10
+    assert (findings.foreign_files, findings.problems) == (0, ())
+
+
+def test_a_file_that_the_system_refuses_to_open_is_named(
+    sagittal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.open
+
+    def refusing(path: Path, *arguments: Any) -> Any:
+        if path.name == "3.dcm":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(Path, "open", refusing)  # a mode would not stop the superuser
+    findings = find(sagittal)
+    assert len(findings.studies[0].paths) == 11
+    (problem,) = findings.problems
+    assert "3.dcm" in problem
+    assert "Permission denied" in problem
 
 
 def test_two_studies_in_one_folder_are_told_apart(sagittal: Path) -> None:
