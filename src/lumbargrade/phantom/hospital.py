@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
 
 from lumbargrade.dicom.write_mr import MrSeries, TransferSyntax, derived_uid
 from lumbargrade.labels import View
-from lumbargrade.phantom.protocol import SeriesProtocol, draw_faults, plane_affine
+from lumbargrade.phantom.localizers import planes_localizer, sagittal_localizer
+from lumbargrade.phantom.protocol import SeriesProtocol, draw_faults
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Sequence as Timing
@@ -209,9 +209,9 @@ def _extras(
         Kind.SAGITTAL_T1_CONTRAST: t1,
         Kind.AXIAL_T1: axial,
     }
-    extras = [(Kind.PLANES_LOCALIZER, _planes_localizer(rng, spine, t2, scout))]
+    extras = [(Kind.PLANES_LOCALIZER, planes_localizer(rng, spine, t2, scout))]
     if wanted[Kind.SAGITTAL_LOCALIZER]:
-        extras.append((Kind.SAGITTAL_LOCALIZER, _sagittal_localizer(rng, spine, t2, scout)))
+        extras.append((Kind.SAGITTAL_LOCALIZER, sagittal_localizer(rng, spine, t2, scout)))
     for kind, protocol in like.items():
         if wanted[kind]:
             faults = draw_faults(rng, protocol.view)
@@ -234,79 +234,6 @@ def _timing(
         repetition_time_ms=float(rng.uniform(*repetition)),
         inversion_time_ms=None if inversion is None else float(rng.uniform(*inversion)),
         field_t=field,
-    )
-
-
-_DOWN, _BACK, _LEFT = np.array([0.0, 0, -1]), np.array([0.0, 1, 0]), np.array([1.0, 0, 0])
-
-
-def _parallel(
-    centre: Float64[np.ndarray, "3"],
-    rows: Float64[np.ndarray, "3"],
-    columns: Float64[np.ndarray, "3"],
-    *,
-    count: int,
-    spacing_mm: float,
-    field_mm: float,
-    matrix: int,
-) -> list[Float64[np.ndarray, "4 4"]]:
-    """Affines of parallel square slices around a centre."""
-    pixel = field_mm / matrix
-    corner = centre - (rows + columns) * pixel * (matrix - 1) / 2
-    normal = np.cross(columns, rows)
-    return [
-        plane_affine(corner + normal * k * spacing_mm, rows, columns, (pixel, pixel), spacing_mm)
-        for k in np.arange(count) - (count - 1) / 2
-    ]
-
-
-def _localizer(
-    rng: np.random.Generator,
-    like: SeriesProtocol,
-    timing: Timing,
-    affines: list[Float64[np.ndarray, "4 4"]],
-    *,
-    matrix: int,
-    thickness_mm: float,
-    spacing_mm: float,
-) -> SeriesProtocol:
-    return replace(
-        like, sequence=timing, acquired=(matrix, matrix), stored=(matrix, matrix),
-        thickness_mm=thickness_mm, spacing_mm=spacing_mm, affines=np.stack(affines),
-        faults=draw_faults(rng, View.SAGITTAL_T2),
-    )  # fmt: skip
-
-
-def _planes_localizer(
-    rng: np.random.Generator, spine: Spine, like: SeriesProtocol, timing: Timing
-) -> SeriesProtocol:
-    centre = spine.to_lps(0, 0, float(spine.graded_s_mm()[2]))
-    count, matrix = int(rng.integers(3, 6)), 192
-    field_mm, spacing_mm = float(rng.uniform(380, 450)), float(rng.uniform(10, 20))
-    affines = [
-        affine
-        for rows, columns in ((_DOWN, _BACK), (_DOWN, _LEFT), (_BACK, _LEFT))
-        for affine in _parallel(
-            centre, rows, columns, count=count, spacing_mm=spacing_mm, field_mm=field_mm,
-            matrix=matrix,
-        )
-    ]  # fmt: skip
-    return _localizer(
-        rng, like, timing, affines, matrix=matrix, thickness_mm=8.0, spacing_mm=spacing_mm
-    )
-
-
-def _sagittal_localizer(
-    rng: np.random.Generator, spine: Spine, like: SeriesProtocol, timing: Timing
-) -> SeriesProtocol:
-    centre = spine.to_lps(0, -20, float(spine.graded_s_mm()[2]))
-    count, matrix = int(rng.integers(6, 9)), 256
-    field_mm, spacing_mm = float(rng.uniform(385, 445)), float(rng.uniform(5.5, 7.5))
-    affines = _parallel(
-        centre, _DOWN, _BACK, count=count, spacing_mm=spacing_mm, field_mm=field_mm, matrix=matrix
-    )
-    return _localizer(
-        rng, like, timing, affines, matrix=matrix, thickness_mm=5.0, spacing_mm=spacing_mm
     )
 
 
