@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "src" / "lumbargrade"
 
 VOCABULARY = {"labels", "arrays", "config", "geometry", "records", "stacks", "atomic_files"}
-KNOW_BOTH_STAGES = {"pipeline", "recipe", "one_member", "cli"}
+KNOW_BOTH_STAGES = {"pipeline", "recipe", "one_member", "bench", "cli"}
 LEARNING_LIBRARIES = {
     "torch",
     "torchvision",

@@ -5,6 +5,7 @@ warnings and logs go to stderr; exit codes are 0 done, 1 some study failed, 2 us
 readable; nothing heavy is imported before a command needs it.
 """
 
+from lumbargrade.cli import bench as bench
 from lumbargrade.cli import demo as demo
 from lumbargrade.cli import evaluate as evaluate
 from lumbargrade.cli import inspect as inspect

@@ -130,7 +130,7 @@ def find_points(
         if view not in detectors:
             raise ValueError(f"the study has a {view} view, but there is no detector for it")
         levels = known_levels(positions)
-        found = _find_in_view(detectors[view], volumes[view], levels)
+        found = find_in_view(detectors[view], volumes[view], levels)
         channels = list(detectors[view].channels.landmarks)
         positions[channels], scores[channels] = found.positions_lps_mm, found.scores
         covered[channels] = np.isfinite(found.positions_lps_mm).all(axis=1)
@@ -154,16 +154,23 @@ def _flags(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ViewPoints:
+class ViewPoints:
     """Points of one view, in channel order."""
 
     positions_lps_mm: Float64[np.ndarray, "channel 3"]
     scores: Float64[np.ndarray, "channel"]
 
 
-def _find_in_view(
+def find_in_view(
     detector: Detector, volume: ViewVolume, levels_lps_mm: Float64[np.ndarray, "5 3"]
-) -> _ViewPoints:
+) -> ViewPoints:
+    """Find the points of one view.
+
+    Args:
+        detector: of this view.
+        volume: the view.
+        levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
+    """
     square = square_volume(volume, detector.settings.image_size)
     maps = score_maps(detector, square, volume.stack_ids, levels_lps_mm)
     return decode_view(detector.view, maps, image_shapes(volume), volume.affines, levels_lps_mm)
@@ -175,7 +182,7 @@ def decode_view(
     shapes: Int[np.ndarray, "slice 2"],
     affines: Float64[np.ndarray, "slice 4 4"],
     levels_lps_mm: Float64[np.ndarray, "5 3"],
-) -> _ViewPoints:
+) -> ViewPoints:
     """Choose the points of a view, five levels at a time.
 
     Args:
@@ -199,7 +206,7 @@ def decode_view(
         for (channel, candidates), index in zip(options.items(), chosen, strict=True):
             positions[channel] = candidates.positions_lps_mm[index]
             scores[channel] = candidates.scores[index]
-    return _ViewPoints(positions_lps_mm=positions, scores=scores)
+    return ViewPoints(positions_lps_mm=positions, scores=scores)
 
 
 def _axial_candidates(

@@ -119,7 +119,13 @@ class Detector(nn.Module):
         self, images: Float[Tensor, "slice 3 row column"]
     ) -> tuple[Float[Tensor, "slice map height width"], Float[Tensor, "slice pooled"]]:
         """Heatmap logits and pooled features, slice by slice."""
-        centred = ((images - 0.5) * 4).contiguous(memory_format=torch.channels_last)
+        centred = (images - 0.5) * 4
+        return self.look_at(centred.contiguous(memory_format=torch.channels_last))
+
+    def look_at(
+        self, centred: Float[Tensor, "slice 3 row column"]
+    ) -> tuple[Float[Tensor, "slice map height width"], Float[Tensor, "slice pooled"]]:
+        """As :meth:`look`, of images whose values lie around 0, in the layout that they have."""
         stages = self.encoder(centred)
         decoded = self.decoder(stages)  # (slice, channel, row / stride, column / stride)
         logits = self.heatmap_head(decoded).contiguous()  # (slice, map, height, width)

@@ -1,0 +1,1 @@
+"""Measurements of speed: reading, predicting, networks, training."""

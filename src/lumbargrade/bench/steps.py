@@ -1,0 +1,165 @@
+"""Training steps per second, and how much of the time the loop waits for data.
+
+What must stay true: the loop is the one that trains, on real batches; nothing but clocks is added.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lumbargrade.bench.timing import OnStep, Spread, wait_for
+from lumbargrade.cache import CachedStudy
+from lumbargrade.classifier.dataset import cut_studies
+from lumbargrade.classifier.model import GradeClassifier
+from lumbargrade.classifier.train import ClassifierTask, training_crop_settings
+from lumbargrade.config import ClassifierMember, DetectorMember, FitSettings
+from lumbargrade.detector.model import build_detector
+from lumbargrade.detector.slices import load_view
+from lumbargrade.detector.train import DetectorTask
+from lumbargrade.labels import VIEWS, View
+from lumbargrade.models import ModelFolder
+from lumbargrade.out_of_fold import Landmarks
+from lumbargrade.training.checkpoint import CONFIG
+from lumbargrade.training.loop import Task, fit
+
+WARM_UP = 2
+"""First steps of a run, which are not counted."""
+
+BATCH = 2
+FIT = FitSettings(epochs=1, batch_size=BATCH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpeed:
+    """Of one network's training."""
+
+    batch_size: int
+    steps_per_second: Spread
+    waiting_share: Spread
+    """Of a step's time, how much the loop waits for its batch."""
+
+
+class TimedTask:
+    """A task whose batches and steps are timed; it is not validated."""
+
+    def __init__(self, task: Task[Any], device: torch.device) -> None:
+        self.task = task
+        self.device = device
+        self.waits: list[float] = []
+        self.steps: list[float] = []
+
+    def steps_per_epoch(self) -> int:
+        """As the task has."""
+        return self.task.steps_per_epoch()
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The task's batches; the loop comes back for the next one when a step is done."""
+        batches = iter(self.task.batches(epoch))
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            ready = time.perf_counter()
+            yield batch
+            wait_for(self.device)
+            self.waits.append(ready - start)
+            self.steps.append(time.perf_counter() - start)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor | Mapping[str, Tensor]:
+        """The task's."""
+        return self.task.loss(model, batch)
+
+    def validate(self, model: nn.Module) -> Mapping[str, float]:
+        """Nothing is validated."""
+        return {"score": 0.0}
+
+    def selected_by(self, metrics: Mapping[str, float]) -> float:
+        """No epoch is better than another."""
+        return metrics["score"]
+
+    def speed(self, batch_size: int) -> StepSpeed:
+        """Of the steps after the first ones.
+
+        Raises:
+            ValueError: there were too few.
+        """
+        waits, steps = self.waits[WARM_UP:], self.steps[WARM_UP:]
+        if not steps:
+            raise ValueError(f"more than {WARM_UP} steps are needed, found {len(self.steps)}")
+        return StepSpeed(
+            batch_size=batch_size,
+            steps_per_second=Spread.of([1 / step for step in steps]),
+            waiting_share=Spread.of([wait / step for wait, step in zip(waits, steps, strict=True)]),
+        )
+
+
+def step_speeds(
+    models: ModelFolder,
+    studies: Sequence[CachedStudy],
+    landmarks: Mapping[str, Landmarks],
+    device: str,
+    steps: int,
+    *,
+    on_step: OnStep,
+) -> dict[str, StepSpeed]:
+    """Train each network for some steps, with the settings of a model folder's first fold.
+
+    Args:
+        models: whose settings.
+        studies: to train on; repeated as often as needed.
+        landmarks: where the classifier's crops are cut.
+        device: cpu, cuda, cuda:N or mps.
+        steps: that count.
+        on_step: progress.
+    """
+    count = BATCH * (steps + WARM_UP)
+    speeds = {}
+    for view in VIEWS:
+        member = DetectorMember.from_yaml(models.detectors[view][0] / CONFIG)
+        if any(view in study.volumes for study in studies):
+            on_step(f"training of {view}")
+            speeds[view.value] = _detector_speed(view, member, studies, device, count)
+    on_step("training of the classifier")
+    classifier = ClassifierMember.from_yaml(models.classifiers[0] / CONFIG)
+    speeds["classifier"] = _classifier_speed(classifier, studies, landmarks, device, count)
+    return speeds
+
+
+def _detector_speed(
+    view: View, member: DetectorMember, studies: Sequence[CachedStudy], device: str, count: int
+) -> StepSpeed:
+    settings = member.detector.model_copy(update={"fit": FIT})
+    arrays = load_view(studies, view, settings.image_size)
+    many = [replace(arrays[number % len(arrays)], study_id=f"{number}") for number in range(count)]
+    return _timed_fit(
+        build_detector(view, settings), DetectorTask(many, (), settings, seed=0), device
+    )
+
+
+def _classifier_speed(
+    member: ClassifierMember,
+    studies: Sequence[CachedStudy],
+    landmarks: Mapping[str, Landmarks],
+    device: str,
+    count: int,
+) -> StepSpeed:
+    wide = training_crop_settings(member.crops, member.classifier)
+    crops = cut_studies(studies, landmarks, wide)
+    many = [replace(crops[number % len(crops)], study_id=f"{number}") for number in range(count)]
+    task = ClassifierTask(many, (), member, FIT, seed=0, weighted=False)
+    return _timed_fit(GradeClassifier(member.classifier), task, device)
+
+
+def _timed_fit(model: nn.Module, task: Task[Any], device: str) -> StepSpeed:
+    timed = TimedTask(task, torch.device(device))
+    with TemporaryDirectory() as folder:
+        fit(model, timed, FIT, Path(folder), seed=0, device=device)
+    return timed.speed(BATCH)
