@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import shape_checks  # noqa: F401  # before anything imports the package
 from fake_studies import series, slices
 from lumbargrade.dicom.write_mr import write_mr_series
 from lumbargrade.phantom.dataset import write_dataset
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")  # the same examples every time, on a busy machine too
 
 PHANTOM_SEED = 2000
 

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fake_geometry import Array, directions, orientations, rotation, series
 from lumbargrade.config import CropSettings
 from lumbargrade.crops import cut_crops, stack_neighbours, wider
 from lumbargrade.geometry import slice_affine
@@ -150,3 +153,40 @@ def test_wider_crop_holds_the_crop_in_its_middle() -> None:
     large = crop_at(volume, (4, 50.2, 60.7), wider(SETTINGS, margin_px=6, margin_slices=1))
     assert large.pixels.shape == (7, 44, 44)
     np.testing.assert_allclose(large.pixels[1:-1, 6:-6, 6:-6], crop.pixels, atol=1e-6)
+
+
+@settings(max_examples=40)
+@given(
+    orientations, directions, st.floats(-40, 40),
+    st.integers(0, 4), st.floats(-0.49, 0.49), st.floats(35, 45), st.floats(40, 50),
+)  # fmt: skip
+def test_a_crop_shows_what_lies_at_its_millimetres_in_any_orientation(
+    axes: tuple[Array, Array], axis: Array, degrees: float,
+    index: int, beside: float, row: float, column: float,
+) -> None:  # fmt: skip
+    """The images hold a linear function of the place in the patient, and so must the crop."""
+    turn = rotation(axis, degrees)
+    _, _, affines = series(turn @ axes[0], turn @ axes[1], slices=5, pixel_mm=(0.7, 0.6))
+    centre = (affines[2] @ [0, 40, 45, 1.0])[:3]
+
+    def painted(places: Array) -> Array:
+        brightness: Array = 128 + (places - centre) @ np.array([1.1, -0.9, 0.7])
+        return brightness
+
+    rows, columns = np.mgrid[:81, :91]
+    grid = np.stack([rows * 0, rows, columns, rows * 0 + 1], axis=-1).astype(float)
+    images = [np.rint(painted((grid @ a.T)[..., :3])).astype(np.uint8) for a in affines]
+    zero = np.zeros(5, dtype=int)
+    volume = ViewVolume(
+        view=View.SAGITTAL_T2, slices=images, affines=affines,
+        stack_ids=zero, series_index=zero, slice_index=np.arange(5),
+    )  # fmt: skip
+    position = (affines[index] @ [beside, row, column, 1.0])[:3]
+    landmark = Landmark(target=CANAL_L4_L5, position_lps_mm=position, score=1.0)
+    small = CropSettings(slices=3, size_px=20, side_mm=20.0)
+    (crop,) = cut_crops({volume.view: volume}, [landmark], small)
+    assert crop is not None
+    rows, columns = np.mgrid[:20, :20]
+    grid = np.stack([rows * 0, rows, columns, rows * 0 + 1], axis=-1).astype(float)
+    expected = painted((grid @ crop.affine.T)[..., :3])
+    assert np.abs(crop.pixels[1] * 255 - expected).max() <= 0.51

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fake_spine import SIZE, affines, landmarks
 from lumbargrade.cache import DISC, LANDMARKS
@@ -47,6 +49,17 @@ def test_encode_decode_is_below_half_a_pixel(stride: int, size: int) -> None:
         cell = refine(heatmap, int(row), int(column), sigma_cells(4.0, size, stride))
         found = cell_to_pixel(np.array(cell), stride)
         assert np.abs(found - position).max() < 0.5
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@settings(max_examples=60)
+@given(position=st.tuples(st.floats(8, 151), st.floats(8, 151)))
+def test_no_position_decodes_half_a_pixel_off(stride: int, position: tuple[float, float]) -> None:
+    """Between cells, on their centres and on their edges."""
+    heatmap = encode(np.array(position), 160, stride)
+    row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    cell = refine(heatmap, int(row), int(column), sigma_cells(4.0, 160, stride))
+    assert np.abs(cell_to_pixel(np.array(cell), stride) - position).max() < 0.5
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

@@ -1,76 +1,25 @@
-"""Round trips over axis orders, flips and oblique planes; slice order; stacks; display."""
+"""Round trips over axis orders, flips and oblique planes; display; coverage."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from fake_geometry import (
+    SHAPE,
+    SIGNED_AXES,
+    Array,
+    coordinates,
+    directions,
+    orientations,
+    rotation,
+    series,
+    tilted,
+    tilted_orientation,
+    tilts,
+)
 from lumbargrade import geometry
 from lumbargrade.geometry import Plane
-from lumbargrade.stacks import group_into_stacks
-
-Array = NDArray[np.float64]
-
-SIGNED_AXES = [
-    (sign_c * np.eye(3)[c], sign_r * np.eye(3)[r])
-    for c in range(3)
-    for r in range(3)
-    if r != c
-    for sign_c in (1, -1)
-    for sign_r in (1, -1)
-]
-"""The 24 ways in which columns and rows can run along the patient's axes."""
-
-SHAPE = (12, 9)
-"""Rows, columns."""
-
-
-def rotation(axis: Array, degrees: float) -> Array:
-    axis = axis / np.linalg.norm(axis)
-    cross = np.cross(np.eye(3), axis)
-    angle = np.deg2rad(degrees)
-    result: Array = np.eye(3) - np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return result
-
-
-def series(
-    along_columns: Array,
-    along_rows: Array,
-    *,
-    slices: int = 7,
-    spacing_mm: float = 4.0,
-    pixel_mm: tuple[float, float] = (0.7, 0.5),
-    origin: Array | None = None,
-) -> tuple[Array, Array, Array]:
-    """Positions (slice, 3), orientations (slice, 6) and affines of one stack."""
-    normal = np.cross(along_columns, along_rows)
-    start = np.array([10.0, -20.0, 30.0]) if origin is None else origin
-    positions = start + np.arange(slices)[:, None] * spacing_mm * normal
-    orientation = np.concatenate([along_columns, along_rows])
-    affines = np.stack(
-        [geometry.slice_affine(p, orientation, pixel_mm, spacing_mm) for p in positions]
-    )
-    return positions, np.tile(orientation, (slices, 1)), affines
-
-
-def tilted(degrees: float, *, slices: int, centre: Array, spacing_mm: float = 4.0) -> Array:
-    """Image centres of an axial block whose normal leans by so many degrees, head to foot."""
-    normal = rotation(np.array([1.0, 0, 0]), degrees) @ np.array([0.0, 0, -1])
-    return np.asarray(
-        centre + (np.arange(slices) - (slices - 1) / 2)[:, None] * spacing_mm * normal
-    )
-
-
-def tilted_orientation(degrees: float, slices: int) -> Array:
-    back = rotation(np.array([1.0, 0, 0]), degrees) @ np.array([0.0, 1, 0])
-    return np.tile(np.concatenate([[1.0, 0, 0], back]), (slices, 1))
-
-
-orientations = st.sampled_from(SIGNED_AXES)
-tilts = st.floats(-40, 40)
-directions = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 1)).map(np.array)
-coordinates = st.tuples(st.floats(0, 6), st.floats(-2, 14), st.floats(-2, 11)).map(np.array)
 
 
 @given(orientations, directions, tilts, coordinates)
@@ -125,83 +74,6 @@ def test_impossible_geometry_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         geometry.slice_affine((0, 0, 0), orientation, spacing, slice_mm)
-
-
-@settings(max_examples=60)
-@given(orientations, directions, st.floats(-30, 30), st.permutations(list(range(7))))
-def test_slice_order_is_geometric_whatever_the_file_order(
-    axes: tuple[Array, Array], axis: Array, degrees: float, shuffle: list[int]
-) -> None:
-    turn = rotation(axis, degrees)
-    positions, orientation, _ = series(turn @ axes[0], turn @ axes[1])
-    (stack,) = group_into_stacks(positions[shuffle], orientation)
-    normal = turn @ np.cross(axes[0], axes[1])
-    direction = geometry.ORDER_DIRECTION[geometry.plane_of(normal)]
-    ordered = positions[shuffle][stack]
-    along = normal if normal @ direction > 0 else -normal
-    np.testing.assert_allclose(np.diff(ordered @ along), 4.0, atol=1e-9)
-
-
-def test_sagittal_slices_run_right_to_left_and_axial_head_to_foot() -> None:
-    for along_columns, along_rows in SIGNED_AXES:
-        positions, orientation, _ = series(along_columns, along_rows)
-        (stack,) = group_into_stacks(positions, orientation)
-        steps = np.diff(positions[stack], axis=0)
-        plane = geometry.plane_of(np.cross(along_columns, along_rows))
-        if plane is Plane.SAGITTAL:
-            assert (steps[:, 0] > 0).all()  # +x is the patient's left
-        elif plane is Plane.AXIAL:
-            assert (steps[:, 2] < 0).all()  # +z is the head
-
-
-def test_blocks_tilted_to_their_discs_are_stacks_ordered_by_their_centres() -> None:
-    tilts = (7.0, 4.0, -4.0, -12.0, -28.0)
-    centres = [tilted(t, slices=7, centre=np.array([0, 0, -35.0 * i])) for i, t in enumerate(tilts)]
-    orientation = np.concatenate([tilted_orientation(t, 7) for t in tilts])
-    shuffle = np.random.default_rng(0).permutation(35)
-    stacks = group_into_stacks(np.concatenate(centres)[shuffle], orientation[shuffle])
-    assert [sorted(shuffle[stack] // 7) for stack in stacks] == [[i] * 7 for i in range(5)]
-    assert all((np.diff(shuffle[stack]) == 1).all() for stack in stacks)
-
-
-@given(st.floats(0.3, 1.7), st.integers(4, 9), st.integers(4, 9))
-def test_overlapping_parallel_blocks_are_never_interleaved(
-    offset_mm: float, first: int, second: int
-) -> None:
-    upper = np.array([0.0, 0, -4.0]) * np.arange(first)[:, None]
-    lower = upper[-3] + [0, 0, -offset_mm] + np.array([0.0, 0, -4.0]) * np.arange(second)[:, None]
-    centres = np.concatenate([upper, lower])
-    stacks = group_into_stacks(centres, tilted_orientation(0, first + second))
-    blocks = sorted([np.arange(first).tolist(), np.arange(first, first + second).tolist()])
-    assert sorted(stack.tolist() for stack in stacks) == blocks
-
-
-def test_parallel_blocks_that_lie_apart_are_two_stacks_and_one_missing_slice_is_bridged() -> None:
-    z = -np.array([0.0, 4, 8, 12, 27, 31, 35])
-    centres = np.stack([np.zeros(7), np.zeros(7), z], axis=1)
-    stacks = group_into_stacks(centres, tilted_orientation(0, 7))
-    assert [stack.tolist() for stack in stacks] == [[0, 1, 2, 3], [4, 5, 6]]
-    z[4:] += 8.4  # 6.6 mm after the last of the upper block: no whole number of steps
-    stacks = group_into_stacks(np.stack([z * 0, z * 0, z], axis=1), tilted_orientation(0, 7))
-    assert [stack.tolist() for stack in stacks] == [[0, 1, 2, 3], [4, 5, 6]]
-    stacks = group_into_stacks(centres[[0, 1, 3]], tilted_orientation(0, 3))
-    assert [stack.tolist() for stack in stacks] == [[0, 1, 2]]
-
-
-def test_a_one_slice_stack_is_a_stack() -> None:
-    (stack,) = group_into_stacks(np.zeros((1, 3)), tilted_orientation(0, 1))
-    assert stack.tolist() == [0]
-
-
-def test_a_block_tilted_by_48_degrees_belongs_to_its_axial_series() -> None:
-    tilts = (0.0, -20.0, -48.0)
-    centres = [tilted(t, slices=5, centre=np.array([0, 0, -35.0 * i])) for i, t in enumerate(tilts)]
-    orientation = np.concatenate([tilted_orientation(t, 5) for t in tilts])
-    stacks = group_into_stacks(np.concatenate(centres), orientation)
-    assert np.concatenate(stacks).tolist() == list(range(15))
-    steep = geometry.slice_affine((0, 0, 0), orientation[-1], (0.5, 0.5), 4.0)
-    assert geometry.plane_of(geometry.normal_of(steep)) is Plane.CORONAL
-    assert geometry.canonical_axes(steep, Plane.AXIAL) == (False, False, False)
 
 
 @given(orientations, directions, st.floats(-25, 25))
@@ -293,3 +165,47 @@ def test_locate_prefers_the_block_that_is_tilted_like_the_disc() -> None:
     for t, middle in ((0.0, 1), (-28.0, 4)):
         normal = rotation(np.array([1.0, 0, 0]), t) @ np.array([0.0, 0, 1])
         assert geometry.locate(affines, shapes, position, normal=normal).slice_index == middle
+
+
+@given(orientations, directions, tilts, coordinates)
+def test_a_position_keeps_its_place_through_display_shift_and_resampling(
+    axes: tuple[Array, Array], axis: Array, degrees: float, index: Array
+) -> None:
+    """Whatever is done to the pixels' grid, millimetres lead back to where they were."""
+    turn = rotation(axis, degrees)
+    _, _, affines = series(turn @ axes[0], turn @ axes[1])
+    position = affines[0] @ [0.0, index[1], index[2], 1.0]
+    moved, shape = geometry.canonical_affine(affines[0], SHAPE)
+    moved = geometry.shift_affine(moved, rows=-2.5, columns=1.25)
+    moved = geometry.resample_affine(moved, 0.5, 2.0)
+    row, column = np.linalg.solve(moved, position)[1:3]
+    row, column = (row + 0.5) / 0.5 - 0.5 - 2.5, (column + 0.5) / 2.0 - 0.5 + 1.25
+    transpose, flip_rows, flip_columns = geometry.canonical_axes(affines[0])
+    row = shape[0] - 1 - row if flip_rows else row
+    column = shape[1] - 1 - column if flip_columns else column
+    found = (column, row) if transpose else (row, column)
+    np.testing.assert_allclose(found, index[1:], atol=1e-9)
+
+
+@given(orientations, directions, st.floats(-25, 25), coordinates)
+def test_every_slices_own_coordinates_lead_to_the_same_place(
+    axes: tuple[Array, Array], axis: Array, degrees: float, index: Array
+) -> None:
+    turn = rotation(axis, degrees)
+    positions, _, affines = series(turn @ axes[0], turn @ axes[1])
+    place = geometry.index_vox_to_lps(affines, index)
+    normal = geometry.normal_of(affines[0])
+    for k, (distance, row, column) in enumerate(geometry.lps_to_slices(affines, place)):
+        foot = affines[k] @ [0.0, row, column, 1.0]
+        np.testing.assert_allclose(foot[:3] + distance * normal, place, atol=1e-9)
+        assert distance == pytest.approx(float((place - positions[k]) @ normal), abs=1e-9)
+
+
+@given(directions, st.floats(-40, 40))
+def test_up_to_40_degrees_the_plane_is_that_of_the_nearest_axis(
+    axis: Array, degrees: float
+) -> None:
+    for number, plane in enumerate((Plane.SAGITTAL, Plane.CORONAL, Plane.AXIAL)):
+        normal = rotation(axis, degrees) @ np.eye(3)[number]
+        assert geometry.plane_of(normal) is plane
+        assert geometry.plane_of(-normal) is plane
