@@ -138,6 +138,12 @@ def test_the_command_writes_one_json_document(
     assert (document["images"], document["points"]) == (2, 10)
     told = CliRunner().invoke(app, ["locate-images", str(coordinates)])
     assert "10 points on 2 images" in told.stdout
+    drawn = CliRunner().invoke(
+        app, ["locate-images", str(coordinates), "--json", "--sheet", str(tmp_path / "s.png")]
+    )
+    assert json.loads(drawn.stdout) == document
+    assert (tmp_path / "s.png").is_file()
+    assert "s.png" in drawn.stderr
 
 
 @pytest.mark.skipif(not REAL_IMAGES.is_dir(), reason="needs the real coordinate images")

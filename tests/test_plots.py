@@ -25,7 +25,8 @@ def card_of(labels: np.ndarray, *, resamples: int, with_floor: bool) -> Scorecar
 
 def ink(path: Path) -> float:
     """Share of the pixels that are not white."""
-    pixels = np.asarray(Image.open(path).convert("L"))
+    with Image.open(path) as file:
+        pixels = np.asarray(file.convert("L"))
     assert min(pixels.shape) > 300
     return float((pixels < 250).mean())
 

@@ -1,11 +1,14 @@
 """``lumbargrade locate-images``: the sagittal T2 detector on plain images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lumbargrade.cli.app import app, progress_bar
+from lumbargrade.cli.app import app, progress_bar, stderr
+
+if TYPE_CHECKING:
+    from lumbargrade.report.contact_sheet import MarkedImage
 
 
 @app.command("locate-images")
@@ -22,6 +25,13 @@ def locate_images(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout, numbers unrounded.")
     ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw truth and prediction: FILE.png for sheets of images, worst first; a folder "
+            "for sheets, one picture an image and points.csv."
+        ),
+    ] = None,
 ) -> None:
     """Find the disc points of 2-D images and compare them with the known ones."""
     import dataclasses
@@ -39,7 +49,19 @@ def locate_images(
     prepare_for_networks()
     detector = load_detector(open_models(models).detectors[View.SAGITTAL_T2][0])
     with progress_bar("Locating", len(images)) as advance:
-        scores = score_points(locate(images, detector, on_image=advance))
+        found = locate(images, detector, on_image=advance)
+    scores = score_points(found)
+    if sheet is not None:
+        from lumbargrade.report.contact_sheet import MarkedImage
+
+        marked = [
+            MarkedImage(
+                path=image.path, source=image.source, truth=image.points, found=points.found
+            )
+            for image, points in zip(images, found, strict=True)
+        ]
+        for path in _draw(marked, sheet):
+            stderr.print(f"drew {path}", markup=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(scores)))
         return
@@ -48,3 +70,12 @@ def locate_images(
         f"{scores.within_5px:.1%} within 5 px, median {scores.median_px:.2f} px, "
         f"95 % below {scores.p95_px:.2f} px, {scores.level_correct:.1%} at their own level"
     )
+
+
+def _draw(images: "list[MarkedImage]", place: Path) -> tuple[Path, ...]:
+    """Draw sheets into a file, or sheets and single pictures into a folder."""
+    from lumbargrade.report.contact_sheet import write_pictures, write_sheets
+
+    if place.suffix.lower() == ".png":
+        return write_sheets(images, place)
+    return write_pictures(images, place)
