@@ -74,13 +74,16 @@ def stand_ins() -> Iterator[None]:
 
     module: Any = ModuleType("lumbargrade.pipeline")
     module.Pipeline = FakePipeline
-    with (
-        mock.patch.dict(sys.modules, {"lumbargrade.pipeline": module}),
-        mock.patch(
-            "lumbargrade.models.open_models", return_value=SimpleNamespace(hash=MODELS_HASH)
-        ),
-    ):
-        yield
+    real = sys.modules.get("lumbargrade.pipeline")
+    sys.modules["lumbargrade.pipeline"] = module
+    models = SimpleNamespace(hash=MODELS_HASH)
+    try:
+        with mock.patch("lumbargrade.models.open_models", return_value=models):
+            yield
+    finally:
+        del sys.modules["lumbargrade.pipeline"]
+        if real is not None:
+            sys.modules["lumbargrade.pipeline"] = real
 
 
 def command(*words: object) -> list[str]:

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from lumbargrade.dicom.archive_members import Member, tar_members, zip_members
 from lumbargrade.dicom.archive_rules import (
@@ -129,7 +129,7 @@ def _start(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         return file.read(START)
 
 
-def _members(file: IO[bytes], path: Path) -> Iterator[Member]:
+def _members(file: BufferedReader, path: Path) -> Iterator[Member]:
     kind = archive_kind(file.read(START))
     file.seek(0)
     output = Output(packed=path.stat().st_size)

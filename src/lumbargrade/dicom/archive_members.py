@@ -13,8 +13,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import RawIOBase
-from typing import IO, TYPE_CHECKING, Self
+from io import BufferedReader, RawIOBase
+from typing import TYPE_CHECKING, Self
 
 from lumbargrade.dicom.archive_rules import (
     MAX_HEADER_BYTES,
@@ -44,7 +44,7 @@ class Member:
     """Its content; raises RuleError, or whatever the library raises on broken bytes."""
 
 
-def zip_members(file: IO[bytes], output: Output) -> Iterator[Member]:
+def zip_members(file: BufferedReader, output: Output) -> Iterator[Member]:
     """The entries of a zip archive."""
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -78,7 +78,7 @@ def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, output: Output) -
     return bytes(content)
 
 
-def tar_members(file: IO[bytes], output: Output, *, gzipped: bool) -> Iterator[Member]:
+def tar_members(file: BufferedReader, output: Output, *, gzipped: bool) -> Iterator[Member]:
     """The entries of a tar archive, which is read from front to back."""
     stream = _Counted(gzip.GzipFile(fileobj=file) if gzipped else file, output)
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as archive:
@@ -101,7 +101,7 @@ def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 class _Counted(RawIOBase):
     """A stream that counts what is read from it."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile, output: Output) -> None:
+    def __init__(self, stream: BufferedReader | gzip.GzipFile, output: Output) -> None:
         self._stream = stream
         self._output = output
 

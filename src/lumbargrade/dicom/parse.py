@@ -7,9 +7,8 @@ image can hold.
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from io import SEEK_END
+from io import SEEK_END, BufferedReader, BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
@@ -35,7 +34,7 @@ class TooLargeError(ValueError):
     """A file holds, or unpacks to, more than an image can be."""
 
 
-def parse_header(source: Path | BinaryIO, keywords: Sequence[str]) -> Dataset:
+def parse_header(source: Path | BytesIO, keywords: Sequence[str]) -> Dataset:
     """Parse some elements of a file (or of its bytes, from an archive), up to its pixels.
 
     Raises:
@@ -45,7 +44,7 @@ def parse_header(source: Path | BinaryIO, keywords: Sequence[str]) -> Dataset:
     return _parse(source, lambda tag, *_: tag in _PIXELS or tag.group == 0, list(keywords))
 
 
-def parse_image(source: Path | BinaryIO) -> Dataset:
+def parse_image(source: Path | BytesIO) -> Dataset:
     """Parse all elements of a file (or of its bytes, from an archive) up to and with its pixels.
 
     Raises:
@@ -63,7 +62,7 @@ def parse_image(source: Path | BinaryIO) -> Dataset:
 
 
 def _parse(
-    source: Path | BinaryIO,
+    source: Path | BytesIO,
     stop_when: Callable[[BaseTag, str | None, int], bool],
     keywords: list[str] | None,
 ) -> Dataset:
@@ -73,7 +72,7 @@ def _parse(
         return read_partial(file, stop_when=stop_when, force=True, specific_tags=tags)
 
 
-def _check_size(file: BinaryIO) -> None:
+def _check_size(file: BytesIO | BufferedReader) -> None:
     """Refuse a file that is too large, before it is in memory; leaves it at its start."""
     size = file.seek(0, SEEK_END)
     file.seek(0)

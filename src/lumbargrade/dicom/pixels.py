@@ -7,8 +7,9 @@ Source: DICOM PS3.3 C.7.6.3 (Image Pixel), C.11.1 (Modality LUT), C.7.5.1.1.2 (P
 """
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -55,7 +56,7 @@ class DecodedSlice:
     window: tuple[float, float] | None
 
 
-def decode(source: Path | BinaryIO, frame_numbers: tuple[int | None, ...]) -> list[DecodedSlice]:
+def decode(source: Path | BytesIO, frame_numbers: tuple[int | None, ...]) -> list[DecodedSlice]:
     """Decode frames of one file.
 
     Args:

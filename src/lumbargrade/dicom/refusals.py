@@ -122,6 +122,8 @@ def _pixel_refusal(header: SliceHeader) -> str | None:
             f"colour or unknown pixels: PhotometricInterpretation {header.photometric or 'missing'}"
             f", SamplesPerPixel {header.samples_per_pixel or 'missing'}"
         )
+    if header.burned_in_annotation:
+        return "text is burned into its pixels, which may name the patient: BurnedInAnnotation YES"
     if max(header.rows, header.columns) > MAX_MATRIX:
         return f"matrix {header.rows} x {header.columns} is larger than {MAX_MATRIX}"
     if header.frames > 1 and header.frame_number is None:

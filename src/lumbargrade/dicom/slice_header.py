@@ -10,8 +10,9 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -54,6 +55,7 @@ class SliceHeader:
     columns: int
     samples_per_pixel: int
     photometric: str
+    burned_in_annotation: bool
     position_lps_mm: tuple[float, ...] | None
     image_orientation: tuple[float, ...] | None
     pixel_spacing_mm: tuple[float, ...] | None
@@ -89,6 +91,7 @@ _TAGS = (
     "FrameOfReferenceUID",
     "SamplesPerPixel",
     "PhotometricInterpretation",
+    "BurnedInAnnotation",
     "NumberOfFrames",
     "Rows",
     "Columns",
@@ -128,7 +131,7 @@ def short_name(path: Path) -> str:
 _ARCHIVE_SUFFIX = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
 
 
-def read_headers(path: Path, content: BinaryIO | None = None) -> tuple[SliceHeader, ...]:
+def read_headers(path: Path, content: BytesIO | None = None) -> tuple[SliceHeader, ...]:
     """Read the header of a file: one record, or one per frame of an enhanced file.
 
     Args:
@@ -228,6 +231,7 @@ def _slice_header(
         columns=file.integer("Columns") or 0,
         samples_per_pixel=file.integer("SamplesPerPixel") or 0,
         photometric=file.text("PhotometricInterpretation").upper(),
+        burned_in_annotation=file.text("BurnedInAnnotation").upper() == "YES",
         position_lps_mm=tags.numbers("ImagePositionPatient", 3),
         image_orientation=tags.numbers("ImageOrientationPatient", 6),
         pixel_spacing_mm=tags.numbers("PixelSpacing", 2),
