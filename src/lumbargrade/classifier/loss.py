@@ -25,24 +25,26 @@ SMALLEST_PROBABILITY = 1e-6
 
 Logits = Float[Tensor, "study 25 3"]
 Targets = Float[Tensor, "study 25 3"]
+Cells = Float[Tensor, "*cell 3"]
+"""Logits or targets of any cells, for what treats each alone."""
 
 _SEVERE = GRADES.index(Grade.SEVERE)
 _CANAL = slice(0, len(LEVELS))
 
 
-def soft_targets(labels: Int[Tensor, "*study 25"]) -> Float[Tensor, "*study 25 3"]:
+def soft_targets(labels: Int[Tensor, "*cell"]) -> Cells:
     """One-hot rows; zeros where the label is ``MISSING_GRADE``."""
     one_hot: Tensor = functional.one_hot(labels.clamp(min=0), len(GRADES)).float()
     return one_hot * (labels >= 0)[..., None]
 
 
-def smooth(targets: Targets, share: float) -> Targets:
+def smooth(targets: Cells, share: float) -> Cells:
     """Spread a share of every labelled row evenly over the grades; unlabelled rows stay zero."""
     labelled = targets.sum(dim=-1, keepdim=True)
     return (1 - share) * targets + share * labelled / len(GRADES)
 
 
-def cross_entropy(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+def cross_entropy(logits: Cells, targets: Cells) -> Float[Tensor, ""]:
     """Mean cross-entropy over labelled cells; 0 where there is none."""
     log_probabilities = logits.float().log_softmax(dim=-1)
     return -(targets * log_probabilities).sum() / targets.sum().clamp(min=1e-12)
