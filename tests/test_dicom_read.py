@@ -1,16 +1,13 @@
-"""A study reads alike wherever it lies, tells no patient's name, and survives damage."""
+"""A study reads alike wherever it lies, and tells no patient's name."""
 
 import logging
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from fake_studies import edit, refusal, series, slices, truncate, write_study
-from lumbargrade.dicom import find_studies, read_study
-from lumbargrade.dicom.write_mr import write_mr_series
-from lumbargrade.records import InvalidStudyError
+from fake_studies import edit, refusal, truncate, write_study
+from lumbargrade.dicom import read_study
 
 
 def test_the_patient_never_reaches_a_log_or_a_message(
@@ -26,28 +23,6 @@ def test_the_patient_never_reaches_a_log_or_a_message(
     assert "gap of" in caplog.text
     assert "Secret" not in text
     assert "7731" not in text
-
-
-def test_random_damage_is_refused_or_survived_never_a_crash(tmp_path: Path) -> None:
-    write_mr_series(tmp_path / "good", series(), slices(count=6))
-    rng = np.random.default_rng(5)
-    raw = (tmp_path / "good" / "3.dcm").read_bytes()
-    header = raw.index(b"\xe0\x7f\x10\x00")
-    for trial in range(60):
-        damaged = bytearray(raw)
-        for place in rng.integers(132, header + 12, size=rng.integers(1, 12)):
-            damaged[place] = rng.integers(256)
-        if trial % 4 == 0:
-            damaged = damaged[: rng.integers(200, len(damaged))]
-        folder = tmp_path / f"trial{trial}"
-        shutil.copytree(tmp_path / "good", folder)
-        (folder / "3.dcm").write_bytes(bytes(damaged))
-        for files in find_studies(folder):
-            try:
-                study = read_study(files)
-            except InvalidStudyError:
-                continue
-            assert study.series
 
 
 def test_a_study_reads_the_same_wherever_it_lies(tmp_path: Path) -> None:
