@@ -28,8 +28,8 @@ def phantom(
         ),
     ] = False,
     profile: Annotated[
-        str, typer.Option(help="DICOM headers and series: rsna or hospital.")
-    ] = "rsna",
+        str, typer.Option(help="DICOM headers and series: plain, rsna or hospital.")
+    ] = "plain",
     halo: Annotated[float, typer.Option(min=0, max=1, help="0 is the benchmark's control.")] = 0.3,
     pitfalls: Annotated[str, typer.Option(help="Faulty coordinates: auto, on or off.")] = "auto",
 ) -> None:
