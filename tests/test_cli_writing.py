@@ -17,6 +17,8 @@ from fake_main import command, run, settings
 from kill import files_no_larger_than
 from lumbargrade.atomic_files import is_partial
 
+AS_THE_FIXTURE = ("--studies", "2", "--seed", PHANTOM_SEED, "--profile", "hospital")
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -145,7 +147,7 @@ def test_phantom_killed_at_any_moment_leaves_whole_studies_and_completes(
     phantom_dataset: Path, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(4)
-    words = command("phantom", tmp_path / "out", "--studies", "2", "--seed", PHANTOM_SEED)
+    words = command("phantom", tmp_path / "out", *AS_THE_FIXTURE)
     expected = contents(phantom_dataset)
     for _ in range(3):
         kill_after(words, tmp_path / "out" / "train_images", rng.uniform(0, 3))
@@ -159,7 +161,7 @@ def test_phantom_killed_at_any_moment_leaves_whole_studies_and_completes(
 def test_phantom_on_a_full_disk_names_the_file_and_completes_later(
     phantom_dataset: Path, tmp_path: Path
 ) -> None:
-    words = ("phantom", tmp_path / "out", "--studies", "2", "--seed", PHANTOM_SEED)
+    words = ("phantom", tmp_path / "out", *AS_THE_FIXTURE)
     with files_no_larger_than(10_000):
         result = run(*words)
     assert result.returncode == 1
