@@ -17,7 +17,7 @@ from fake_main import command, run, settings
 from kill import files_no_larger_than
 from lumbargrade.atomic_files import is_partial
 
-AS_THE_FIXTURE = ("--studies", "2", "--seed", PHANTOM_SEED, "--profile", "hospital")
+AS_THE_FIXTURE = ("--studies", "2", "--seed", PHANTOM_SEED)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
