@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/lumbargrade demo
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --cov --cov-report= --cov-fail-under=90
 
 test-slow: setup
 	$(BIN)/python -m pytest
