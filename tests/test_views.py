@@ -216,6 +216,7 @@ def test_a_block_tilted_by_48_degrees_stays_axial(tmp_path: Path) -> None:
     report = report_of(tmp_path, axial_blocks((5.0, -20.0, -48.0)), series("tra"))
     assert report.view is View.AXIAL_T2
     assert report.stacks == 3
+    assert report.tilts_deg == pytest.approx((5, 20, 48), abs=0.01)
 
 
 def test_two_parallel_blocks_are_two_stacks(tmp_path: Path) -> None:

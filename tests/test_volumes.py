@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fake_geometry import tilted, tilted_orientation
 from lumbargrade.geometry import index_vox_to_lps, lps_to_slices, slice_affine
 from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError, Series, SliceImage, Study
@@ -105,6 +106,22 @@ def test_stacks_of_several_series_follow_each_other_from_head_to_foot() -> None:
     np.testing.assert_array_equal(volume.stack_ids, [0, 0, 1, 1, 2, 2])
     np.testing.assert_array_equal(volume.series_index, [1, 1, 0, 0, 0, 0])
     np.testing.assert_array_equal(volume.slice_index, [0, 1, 2, 3, 0, 1])
+
+
+@pytest.mark.parametrize("tilt_deg", [-12.0, -44.0, -48.0, -65.0])
+def test_a_steep_block_keeps_its_place_from_head_to_foot(tilt_deg: float) -> None:
+    """Beyond 45° its own nearest plane is coronal; the view's reading direction counts."""
+    tilts = (7.0, 0.0, tilt_deg)
+    blocks = []
+    for stack, tilt in enumerate(tilts):
+        orientation = tilted_orientation(tilt, 1)[0]
+        for centre in tilted(tilt, slices=3, centre=np.array([0.0, -80 * stack, -35.0 * stack])):
+            corner = centre - 3.5 * orientation[:3] - 3.5 * orientation[3:]
+            affine = slice_affine(corner, orientation, (1, 1), 4.0)
+            blocks.append(slice_image(affine, np.arange(64.0).reshape(8, 8), stack=stack))
+    volume = view_volume(study_of((View.AXIAL_T2, blocks)), View.AXIAL_T2)
+    np.testing.assert_array_equal(volume.slice_index, np.arange(9))
+    np.testing.assert_array_equal(volume.stack_ids, np.repeat([0, 1, 2], 3))
 
 
 def test_brightness_is_scaled_over_the_whole_series_without_its_black_border() -> None:

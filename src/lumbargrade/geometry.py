@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Num
 
 from lumbargrade.arrays import Affine, Affines, Point, Points
+from lumbargrade.labels import View
 
 SAME_ORIENTATION_COSINE = 0.9998
 """Slices whose normals and rows agree better than this (about 1.1°) belong to one stack."""
@@ -33,6 +34,12 @@ class Plane(StrEnum):
 
 PLANE_OF_AXIS = (Plane.SAGITTAL, Plane.CORONAL, Plane.AXIAL)
 """The plane whose normal is nearest to LPS axis x, y or z."""
+
+PLANE_OF_VIEW = {
+    View.SAGITTAL_T2: Plane.SAGITTAL,
+    View.SAGITTAL_T1: Plane.SAGITTAL,
+    View.AXIAL_T2: Plane.AXIAL,
+}
 
 CANONICAL_DIRECTIONS = {
     Plane.SAGITTAL: np.array([[0.0, 0, -1], [0, 1, 0]]),
@@ -110,6 +117,12 @@ def spacing_of(affine: Affine) -> Point:
 def plane_of(normal: Point) -> Plane:
     """The anatomical plane whose axis is nearest to a normal."""
     return PLANE_OF_AXIS[int(np.abs(normal).argmax())]
+
+
+def tilt_deg(normal: Point, plane: Plane) -> float:
+    """Angle between a slice's normal and the axis of its series' plane, 0 to 90 degrees."""
+    cosine = abs(float(normal[PLANE_OF_AXIS.index(plane)])) / float(np.linalg.norm(normal))
+    return float(np.degrees(np.arccos(min(1.0, cosine))))
 
 
 def index_vox_to_lps(affines: Affines, index_vox: Float64[np.ndarray, "*point 3"]) -> Points:

@@ -73,7 +73,7 @@ class SeriesReport:
     pixel_spacing_mm: tuple[float, float] | None
     slice_spacing_mm: float | None
     tilts_deg: tuple[float, ...]
-    """Per stack: angle of its normal to the nearest patient axis."""
+    """Per stack: angle of its normal to the axis of the series' plane."""
     problems: tuple[str, ...] = ()
 
 

@@ -25,6 +25,10 @@ STEPS_BRIDGED = 2
 STEP_MISFIT = 0.25
 """Largest deviation from whole steps between neighbours, as a share of the usual step."""
 
+OWN_PLANE_COSINE = 0.26
+"""Stacks whose normal leans more than 75° from the series' axis are ordered as their own plane
+asks: only a localizer has such, since slices more than 70° apart serve no view."""
+
 
 def group_into_stacks(
     positions_lps_mm: Points, orientations: Float64[np.ndarray, "slice 6"]
@@ -71,9 +75,10 @@ def series_plane(normals: Points) -> Plane:
 
 
 def _plane_near(normal: Point, common_plane: Plane) -> Plane:
-    """The series' plane where a normal is within 60° of its axis, else the normal's own plane."""
+    """The series' plane where a normal is near its axis, else the normal's own plane."""
     axis = abs(float(normal[PLANE_OF_AXIS.index(common_plane)]))
-    return common_plane if axis >= 0.5 * float(np.linalg.norm(normal)) else plane_of(normal)
+    near = axis >= OWN_PLANE_COSINE * float(np.linalg.norm(normal))
+    return common_plane if near else plane_of(normal)
 
 
 def _parallel_groups(

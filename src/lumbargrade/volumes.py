@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Float64, Int, UInt8
 from PIL import Image
 
-from lumbargrade.arrays import Affine, Affines
+from lumbargrade.arrays import Affine, Affines, Point
 from lumbargrade.geometry import (
     ORDER_DIRECTION,
+    PLANE_OF_VIEW,
     Plane,
     canonical_affine,
     canonical_axes,
-    normal_of,
-    plane_of,
     resample_affine,
     shift_affine,
     spacing_of,
@@ -72,11 +71,11 @@ def view_volume(study: Study, view: View) -> ViewVolume:
     if not all_series:
         raise InvalidStudyError(f"study {study.study_id} has no {view} series")
     scaled = [scale_to_bytes(series) for series in all_series]
-    plane = Plane.AXIAL if view is View.AXIAL_T2 else Plane.SAGITTAL
+    plane = PLANE_OF_VIEW[view]
     pixels: list[UInt8[np.ndarray, "row column"]] = []
     affines: list[Affine] = []
     origins: list[tuple[int, int, int]] = []
-    for stack_id, stack in enumerate(_stacks_in_order(all_series)):
+    for stack_id, stack in enumerate(_stacks_in_order(all_series, ORDER_DIRECTION[plane])):
         for slice_index in stack.slice_indices:
             image = scaled[stack.series_index][slice_index]
             affine = all_series[stack.series_index].slices[slice_index].affine
@@ -94,7 +93,8 @@ def view_volume(study: Study, view: View) -> ViewVolume:
     )
 
 
-def _stacks_in_order(all_series: Sequence[Series]) -> list[_Stack]:
+def _stacks_in_order(all_series: Sequence[Series], direction: Point) -> list[_Stack]:
+    """All stacks by their centres along the view's reading direction, however they are tilted."""
     stacks = []
     for series_index, series in enumerate(all_series):
         members: dict[int, list[int]] = {}
@@ -102,7 +102,6 @@ def _stacks_in_order(all_series: Sequence[Series]) -> list[_Stack]:
             members.setdefault(item.stack, []).append(index)
         for indices in members.values():
             centres = [_centre(series.slices[i].affine, series.slices[i].pixels) for i in indices]
-            direction = ORDER_DIRECTION[plane_of(normal_of(series.slices[indices[0]].affine))]
             stacks.append(
                 _Stack(
                     series_index=series_index,

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int
 
 from lumbargrade.arrays import Affines
 from lumbargrade.detector.targets import project
-from lumbargrade.geometry import ORDER_DIRECTION, Plane
+from lumbargrade.geometry import ORDER_DIRECTION, PLANE_OF_VIEW
 from lumbargrade.labels import LEVELS, View
 
 GEOMETRY_FEATURES = 9
@@ -49,7 +49,7 @@ def slice_features(
     centres = (affines @ [0.0, (size - 1) / 2, (size - 1) / 2, 1.0])[:, :3]
     spacing = np.linalg.norm(affines[:, :3, 0], axis=1)
     normals = affines[:, :3, 0] / spacing[:, None]
-    direction = ORDER_DIRECTION[Plane.AXIAL if view is View.AXIAL_T2 else Plane.SAGITTAL]
+    direction = ORDER_DIRECTION[PLANE_OF_VIEW[view]]
     normals = normals * np.where(normals @ direction < 0, -1.0, 1.0)[:, None]
     changes = np.diff(stack_ids) != 0
     geometry = np.column_stack(

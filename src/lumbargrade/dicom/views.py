@@ -6,13 +6,11 @@ localizer is told by its words, its coverage and its slice geometry, whatever it
 
 from dataclasses import replace
 
-import numpy as np
-
 from lumbargrade.dicom.candidates import Candidate
 from lumbargrade.dicom.refusals import series_refusal
 from lumbargrade.dicom.slice_header import SliceHeader
 from lumbargrade.dicom.weighting import USABLE, Weighting, WeightingFinding, weighting_of
-from lumbargrade.geometry import Plane, normal_of
+from lumbargrade.geometry import PLANE_OF_VIEW, Plane, normal_of, tilt_deg
 from lumbargrade.labels import View
 
 MIN_FIELD_MM = 80.0
@@ -30,11 +28,6 @@ MAX_SPACING_MM = {Plane.SAGITTAL: 8.0, Plane.AXIAL: 12.0}
 MIN_SLICES = {Plane.SAGITTAL: 5, Plane.AXIAL: 3}
 """Fewer do not cover the canal or a disc (smallest seen in lumbar studies: 8 and 5)."""
 
-_PLANE_OF_VIEW = {
-    View.SAGITTAL_T2: Plane.SAGITTAL,
-    View.SAGITTAL_T1: Plane.SAGITTAL,
-    View.AXIAL_T2: Plane.AXIAL,
-}
 _VIEW = {
     (Plane.SAGITTAL, "T2"): View.SAGITTAL_T2,
     (Plane.SAGITTAL, "T1"): View.SAGITTAL_T1,
@@ -65,13 +58,16 @@ def with_view(candidate: Candidate, known_view: View | None = None) -> Candidate
 
 
 def tilts_deg(candidate: Candidate) -> tuple[float, ...]:
-    """Per stack: the angle of its normal to the nearest patient axis."""
-    cosines = [np.abs(normal_of(stack.affines[0])).max() for stack in candidate.stacks]
-    return tuple(float(np.degrees(np.arccos(min(1.0, cosine)))) for cosine in cosines)
+    """Per stack: the angle of its normal to the axis of the series' plane."""
+    if candidate.plane is None:
+        return ()
+    return tuple(
+        tilt_deg(normal_of(stack.affines[0]), candidate.plane) for stack in candidate.stacks
+    )
 
 
 def _by_table(candidate: Candidate, plane: Plane, view: View) -> Candidate:
-    if plane is not _PLANE_OF_VIEW[view]:
+    if plane is not PLANE_OF_VIEW[view]:
         return candidate.refused(
             f"the dataset's table says {view}, but the slices are {plane} by their geometry"
         )

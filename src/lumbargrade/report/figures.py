@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbargrade.arrays import Affine
-from lumbargrade.geometry import lps_to_slices, shift_affine, spacing_of
+from lumbargrade.geometry import PLANE_OF_VIEW, lps_to_slices, shift_affine, spacing_of
 from lumbargrade.labels import TARGETS, Target, View, targets_of_view
 from lumbargrade.prediction import Prediction
 from lumbargrade.records import PointOnSlice
@@ -135,7 +135,7 @@ def _figure(canvas: Canvas, prediction: Prediction, view: View, index: int) -> F
         words.append(f"instance {stored.instance_number}")
     if stored.frame_number is not None:
         words.append(f"frame {stored.frame_number}")
-    words.append(slice_name(volume.affines[index]))
+    words.append(slice_name(volume.affines[index], PLANE_OF_VIEW[view]))
     return Figure(
         uri=to_data_uri(canvas.picture),
         width=canvas.picture.width,

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from lumbargrade.arrays import Affine
-from lumbargrade.geometry import lps_to_slices, normal_of, plane_of, spacing_of
+from lumbargrade.geometry import Plane, lps_to_slices, normal_of, spacing_of, tilt_deg
 from lumbargrade.records import Crop
 
 Picture = Image.Image
@@ -189,11 +189,9 @@ def crop_corners(crop: Crop, affine: Affine) -> Float64[np.ndarray, "4 2"]:
     return np.stack(corners)
 
 
-def slice_name(affine: Affine) -> str:
-    """The anatomical plane of a slice and its tilt, in words."""
-    normal = normal_of(affine)
-    tilt = float(np.rad2deg(np.arccos(min(1.0, float(np.abs(normal).max())))))
-    return f"{plane_of(normal)}, tilted {tilt:.0f}°"
+def slice_name(affine: Affine, plane: Plane) -> str:
+    """The plane of a slice's view and its tilt from it, in words."""
+    return f"{plane}, tilted {tilt_deg(normal_of(affine), plane):.0f}°"
 
 
 def to_data_uri(picture: Picture) -> str:

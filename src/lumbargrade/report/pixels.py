@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from lumbargrade.geometry import Plane
+from lumbargrade.geometry import PLANE_OF_VIEW, Plane
 from lumbargrade.labels import View
 from lumbargrade.records import Series, SliceImage, Study, ViewVolume
 from lumbargrade.volumes import HIGH_PERCENTILE, LOW_PERCENTILE, to_display
@@ -161,7 +161,7 @@ def to_byte_range(pixels: np.ndarray, values: ValueRange) -> np.ndarray:
 
 
 def _slices(study: Study, volume: ViewVolume, ranges: Sequence[ValueRange]) -> Iterator[_Waiting]:
-    plane = Plane.AXIAL if volume.view is View.AXIAL_T2 else Plane.SAGITTAL
+    plane = PLANE_OF_VIEW[volume.view]
     all_series = study.series_of(volume.view)
     for owner, index in zip(volume.series_index, volume.slice_index, strict=True):
         yield _Waiting(
