@@ -11,11 +11,10 @@ from lumbargrade.cli.phantom import phantom
 from lumbargrade.phantom.dataset import write_dataset
 
 
-@pytest.mark.parametrize("option", ["profile", "halo", "pitfalls", "seed", "workers"])
+@pytest.mark.parametrize("option", ["profile", "halo", "pitfalls", "workers"])
 def test_the_command_and_the_library_have_the_same_defaults(option: str) -> None:
     command, library = (inspect.signature(f).parameters[option] for f in (phantom, write_dataset))
-    if library.default is not inspect.Parameter.empty:
-        assert command.default == library.default
+    assert command.default == library.default
 
 
 def test_the_benchmark_is_what_the_command_makes_unasked() -> None:

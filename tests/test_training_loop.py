@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from lumbargrade.config import ConfigError, FitSettings
 from lumbargrade.training import checkpoint
 from lumbargrade.training.average import update_average
-from lumbargrade.training.loop import FitResult, Task, fit
+from lumbargrade.training.loop import fit
 from lumbargrade.training.stopping import Stop, Stopped
+from lumbargrade.training.task import FitResult, Task
 
 SETTINGS = FitSettings(epochs=4, learning_rate=0.02)
 

@@ -54,6 +54,12 @@ class SliceReference:
     affine: Affine
     """(slice, row, column, 1) → LPS mm of the stored pixels."""
 
+    @property
+    def table_number(self) -> int | None:
+        """How tables name it: by its file, as in ``<instance>.dcm``, else by InstanceNumber."""
+        stem = Path(self.file_name).stem
+        return int(stem) if stem.isdecimal() else self.instance_number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyTruth:

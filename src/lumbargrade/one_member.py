@@ -21,8 +21,8 @@ from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
 from lumbargrade.recipe import PREPARED, detector_settings
 from lumbargrade.run_folder import claim_data
-from lumbargrade.training.loop import OnEpoch
 from lumbargrade.training.stopping import Stop
+from lumbargrade.training.task import OnEpoch
 
 
 def train_one_detector(

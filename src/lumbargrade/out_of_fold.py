@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lumbargrade.atomic_files import append_line, write_beside
-from lumbargrade.cache import CachedStudy, SliceReference
+from lumbargrade.cache import CachedStudy
 from lumbargrade.competition import write_table
 from lumbargrade.competition.answers import POINT_COLUMNS
 from lumbargrade.geometry import locate
@@ -137,7 +137,7 @@ def _point_rows(study: CachedStudy, landmark: Landmark) -> Sequence[tuple[object
         (
             study.study_id,
             reference.series_id,
-            _instance_number(reference),
+            reference.table_number,
             landmark.target.condition.spelling,
             landmark.target.level.spelling,
             float(column),
@@ -149,8 +149,3 @@ def _point_rows(study: CachedStudy, landmark: Landmark) -> Sequence[tuple[object
 
 def _shapes(volume: ViewVolume) -> np.ndarray:
     return np.array([np.shape(pixels) for pixels in volume.slices])
-
-
-def _instance_number(reference: SliceReference) -> int | None:
-    stem = Path(reference.file_name).stem
-    return int(stem) if stem.isdecimal() else reference.instance_number

@@ -8,7 +8,7 @@ labelled point is where its own slice's geometry puts it.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -16,15 +16,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
 
-from lumbargrade.arrays import Labels
 from lumbargrade.atomic_files import WriteError, remove_folder, write_beside
 from lumbargrade.cache import (
-    DISC,
     CachedStudy,
-    SliceReference,
-    StudyTruth,
     load_cached,
     no_truth,
     prepared_source,
@@ -34,25 +29,14 @@ from lumbargrade.cache import (
     write_truth,
 )
 from lumbargrade.cache_checksums import check_files
-from lumbargrade.competition import (
-    CoordinateRow,
-    TruthPoint,
-    read_coordinates,
-    read_labels,
-    read_truth,
-)
-from lumbargrade.competition.dataset import COORDINATES_FILE, LABELS_FILE
-from lumbargrade.competition.truth import TRUTH_FILE
 from lumbargrade.dicom import StudyFiles, read_headers, read_study
 from lumbargrade.dicom.files import find
 from lumbargrade.dicom.slice_header import SliceHeader, UnreadableFileError
 from lumbargrade.folder_lock import held_folder
-from lumbargrade.labels import LEVELS, View
 from lumbargrade.records import InvalidStudyError
+from lumbargrade.study_tables import StudyTables, place_truth, read_tables
 from lumbargrade.volumes import view_volumes
 from lumbargrade.worker_pool import each
-
-__all__ = ["Outcome", "Prepared", "StudyTables", "load_cached", "prepare_dataset", "prepare_study"]
 
 UNFINISHED = ".unfinished"
 """File in a cache while a dataset is being prepared; a kill leaves it there."""
@@ -76,16 +60,6 @@ class Prepared:
     outcome: Outcome
     problems: tuple[str, ...] = ()
     """Why it failed, or what was left out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyTables:
-    """What a dataset's tables say about one study."""
-
-    labels: Labels
-    coordinates: tuple[CoordinateRow, ...] = ()
-    discs: tuple[TruthPoint, ...] = ()
-    """Auxiliary disc points; synthetic studies alone have them."""
 
 
 def prepare_dataset(
@@ -161,28 +135,6 @@ def _twins(found: Sequence[StudyFiles]) -> dict[str, Prepared]:
     }
 
 
-def read_tables(dataset: Path) -> dict[str, StudyTables]:
-    """Read the training tables that a dataset has, by study; a test set has none."""
-    labels = read_labels(dataset) if (dataset / LABELS_FILE).is_file() else {}
-    coordinates: dict[str, list[CoordinateRow]] = {}
-    if (dataset / COORDINATES_FILE).is_file():
-        for row in read_coordinates(dataset):
-            coordinates.setdefault(row.study_id, []).append(row)
-    discs: dict[str, list[TruthPoint]] = {}
-    if (dataset / TRUTH_FILE).is_file():
-        for point in read_truth(dataset):
-            if point.target is None:
-                discs.setdefault(point.study_id, []).append(point)
-    return {
-        study_id: StudyTables(
-            labels=labels.get(study_id, no_truth().labels),
-            coordinates=tuple(coordinates.get(study_id, ())),
-            discs=tuple(discs.get(study_id, ())),
-        )
-        for study_id in labels.keys() | coordinates.keys() | discs.keys()
-    }
-
-
 def prepare_study(
     job: tuple[StudyFiles, StudyTables], *, out: Path, verify: bool = False
 ) -> Prepared:
@@ -246,7 +198,7 @@ def _with_headers(files: StudyFiles) -> tuple[StudyFiles, str]:
 def _refresh_truth(folder: Path, tables: StudyTables) -> Prepared:
     """Points and grades follow the tables, which may have changed since."""
     cached = load_cached(folder)
-    truth, problems = _truth(tables, cached.references)
+    truth, problems = place_truth(tables, cached.references)
     if not (
         np.array_equal(truth.landmarks_lps_mm, cached.landmarks_lps_mm, equal_nan=True)
         and np.array_equal(truth.labels, cached.labels)
@@ -267,7 +219,7 @@ def _prepare_anew(
     if not volumes:
         raise InvalidStudyError(f"study {study.study_id}: no usable view")
     references = {view: references_of(study, volume) for view, volume in volumes.items()}
-    truth, problems = _truth(tables, references)
+    truth, problems = place_truth(tables, references)
     save_cached(
         CachedStudy(
             study_id=study.study_id,
@@ -285,33 +237,3 @@ def _prepare_anew(
         outcome=Outcome.PREPARED,
         problems=(*([] if damage is None else [damage]), *study.warnings, *problems),
     )
-
-
-def _truth(
-    tables: StudyTables, references: Mapping[View, tuple[SliceReference, ...]]
-) -> tuple[StudyTruth, tuple[str, ...]]:
-    """Points in patient mm; what lies on a series that was not used is left out and said."""
-    slices = {
-        (item.series_id, _table_number(item)): item for view in references.values() for item in view
-    }
-    landmarks: Float64[np.ndarray, "30 3"] = no_truth().landmarks_lps_mm
-    absent: dict[str, int] = {}
-    for row in tables.coordinates:
-        item = slices.get((row.series_id, row.instance_number))
-        if item is None:
-            absent[row.series_id] = absent.get(row.series_id, 0) + 1
-            continue
-        landmarks[row.target.index] = (item.affine @ [0.0, row.row, row.column, 1.0])[:3]
-    for point in tables.discs:
-        landmarks[DISC + LEVELS.index(point.level)] = point.position_lps_mm
-    problems = tuple(
-        f"{count} labelled points lie on slices of series {series_id} that were not used"
-        for series_id, count in sorted(absent.items())
-    )
-    return StudyTruth(landmarks_lps_mm=landmarks, labels=tables.labels), problems
-
-
-def _table_number(item: SliceReference) -> int | None:
-    """The number by which the tables name a slice: its file's, as in ``<instance>.dcm``."""
-    stem = Path(item.file_name).stem
-    return int(stem) if stem.isdecimal() else item.instance_number

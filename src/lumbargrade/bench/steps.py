@@ -26,7 +26,8 @@ from lumbargrade.labels import VIEWS, View
 from lumbargrade.models import ModelFolder
 from lumbargrade.out_of_fold import Landmarks
 from lumbargrade.training.checkpoint import CONFIG
-from lumbargrade.training.loop import Task, fit
+from lumbargrade.training.loop import fit
+from lumbargrade.training.task import Task
 
 WARM_UP = 2
 """First steps of a run, which are not counted."""

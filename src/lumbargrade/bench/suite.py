@@ -23,9 +23,10 @@ from lumbargrade.dicom import find_studies, read_study
 from lumbargrade.models import open_models
 from lumbargrade.phantom.dataset import write_dataset
 from lumbargrade.pipeline import Pipeline, choose_device
-from lumbargrade.prepare import Outcome, StudyTables, prepare_study, read_tables
+from lumbargrade.prepare import Outcome, prepare_study
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.runtime import keep_big_buffers, usable_cores
+from lumbargrade.study_tables import StudyTables, read_tables
 
 SCHEMA = "lumbargrade/bench/1"
 PHANTOM_SEED = 2100

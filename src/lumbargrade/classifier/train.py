@@ -37,8 +37,9 @@ from lumbargrade.metric import competition_metric, reweight_for_metric
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.training.checkpoint import is_complete
-from lumbargrade.training.loop import FitResult, OnEpoch, fit
+from lumbargrade.training.loop import fit
 from lumbargrade.training.stopping import Stop
+from lumbargrade.training.task import FitResult, OnEpoch
 
 FIRST_STEP = "first_step"
 """Folder inside the member's folder for step 1, where there is a step 2."""

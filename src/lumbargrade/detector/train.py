@@ -26,8 +26,9 @@ from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.runtime import keep_big_buffers
-from lumbargrade.training.loop import OnEpoch, fit
+from lumbargrade.training.loop import fit
 from lumbargrade.training.stopping import Stop
+from lumbargrade.training.task import OnEpoch
 from lumbargrade.volumes import SquareVolume
 
 WORST_MM = 30.0

@@ -1,4 +1,4 @@
-"""What the tags of one slice say, as typed fields: the only place where headers are read.
+"""What the tags of one slice say, as typed fields: the only place that says which are read.
 
 What must stay true: a missing or malformed tag is None or empty, never a default; nothing that
 names the patient is read at all.
@@ -6,19 +6,18 @@ names the patient is read at all.
 Source: DICOM PS3.3 C.7.6.16 (multi-frame functional groups), C.8.13 (Enhanced MR).
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from lumbargrade.dicom.parse import TooLargeError, parse_header
 from lumbargrade.dicom.quiet import UNREADABLE, quiet_pydicom
+from lumbargrade.dicom.tags import Tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +174,7 @@ def _functional_groups(dataset: Dataset) -> list[tuple[Dataset, ...]]:
     groups = _items(dataset, "PerFrameFunctionalGroupsSequence")
     if not groups:
         return []
-    frames = _Tags((dataset,)).integer("NumberOfFrames")
+    frames = Tags((dataset,)).integer("NumberOfFrames")
     if len(groups) > MAX_FRAMES:
         raise _FramesError(f"describes {len(groups)} frames, at most {MAX_FRAMES}")
     if frames != len(groups):
@@ -202,7 +201,7 @@ def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
 def _slice_header(
     path: Path, dataset: Dataset, macros: tuple[Dataset, ...], frame_number: int | None
 ) -> SliceHeader:
-    file, tags = _Tags((dataset,)), _Tags((*macros, dataset))
+    file, tags = Tags((dataset,)), Tags((*macros, dataset))
     return SliceHeader(
         path=path,
         frame_number=frame_number,
@@ -238,64 +237,3 @@ def _slice_header(
         spacing_between_slices_mm=tags.number("SpacingBetweenSlices"),
         slice_thickness_mm=tags.number("SliceThickness"),
     )
-
-
-class _Tags:
-    """Looks a keyword up in the first dataset that has it; a malformed value counts as absent."""
-
-    def __init__(self, sources: tuple[Dataset, ...]) -> None:
-        self._sources = sources
-
-    def value(self, *keywords: str) -> Any:
-        for keyword in keywords:
-            for source in self._sources:
-                try:
-                    value = source.get(keyword)
-                except UNREADABLE:
-                    continue
-                if value is not None and value != "":
-                    return value
-        return None
-
-    def text(self, keyword: str) -> str:
-        value = self.value(keyword)
-        return "" if value is None else str(value).strip().strip("\0")
-
-    def words(self, *keywords: str) -> tuple[str, ...]:
-        value = self.value(*keywords)
-        if value is None:
-            return ()
-        parts = [value] if isinstance(value, str) else list(_iterate(value))
-        return tuple(str(part).strip().upper() for part in parts)
-
-    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
-        numbers = _finite(self.value(keyword))
-        return numbers if numbers is not None and len(numbers) == count else None
-
-    def number(self, *keywords: str) -> float | None:
-        numbers = _finite(self.value(*keywords))
-        return numbers[0] if numbers is not None and len(numbers) == 1 else None
-
-    def first_number(self, *keywords: str) -> float | None:
-        numbers = _finite(self.value(*keywords))
-        return numbers[0] if numbers else None
-
-    def integer(self, keyword: str) -> int | None:
-        number = self.number(keyword)
-        return None if number is None or not number.is_integer() else int(number)
-
-
-def _finite(value: Any) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    try:
-        numbers = tuple(float(part) for part in _iterate(value))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return numbers if all(math.isfinite(number) for number in numbers) else None
-
-
-def _iterate(value: Any) -> Iterable[Any]:
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        return (value,)
-    return value

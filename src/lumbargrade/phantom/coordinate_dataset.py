@@ -6,10 +6,8 @@ seed is the same whatever the number of studies and workers.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +35,7 @@ from lumbargrade.phantom.spine import Spine, build_spine
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.study import scan_series, stored_affines
 from lumbargrade.phantom.tissue import Sequence, Tissue, tissue_signals
+from lumbargrade.worker_pool import each
 
 SOURCE = "phantom"
 """What the table calls the collection."""
@@ -78,19 +77,11 @@ def write_coordinate_dataset(
     image_path(out, SOURCE, "").mkdir(parents=True, exist_ok=True)
     requests = [_Request(out=out, seed=seed + k, halo=halo) for k in range(studies)]
     images = []
-    if workers <= 1:
-        results = map(_make_one, requests)
-        images = [_told(image, on_study) for image in results]
-    else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            images = [_told(image, on_study) for image in pool.map(_make_one, requests)]
+    for image in each(_make_one, requests, workers=workers):
+        images.append(image)
+        if on_study is not None:
+            on_study()
     write_coordinate_table(out, images)
-
-
-def _told(image: CoordinateImage, on_study: Callable[[], None] | None) -> CoordinateImage:
-    if on_study is not None:
-        on_study()
-    return image
 
 
 def _make_one(request: _Request) -> CoordinateImage:

@@ -4,11 +4,9 @@ What must stay true: the study of a seed is the same whatever the number of stud
 grades follow the measured anatomy; label pitfalls touch coordinates only, never grades.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from multiprocessing import get_context
 from pathlib import Path
 
 from lumbargrade.atomic_files import make_folder
@@ -28,6 +26,7 @@ from lumbargrade.phantom.labels import DEFAULT_HALO, StudyLabels, label_model, l
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
 from lumbargrade.phantom.study import ExpectedSeries, StudyProfile, make_study
 from lumbargrade.phantom.truth import TruePoint
+from lumbargrade.worker_pool import each
 
 FIRST_STUDY_ID = 100000
 """The study of seed 0."""
@@ -115,7 +114,7 @@ def write_dataset(
         for k in range(studies)
     ]
     rows = []
-    for result in _run(requests, workers):
+    for result in each(_make_one, requests, workers=workers):
         rows.append(result)
         if on_study is not None:
             on_study()
@@ -138,14 +137,6 @@ def write_labels(out: Path, *, studies: int, seed: int, halo: float = DEFAULT_HA
         for k in range(studies)
     )
     _write_label_tables(out, list(rows))
-
-
-def _run(requests: list[StudyRequest], workers: int) -> Iterator[StudyRows]:
-    if workers <= 1:
-        yield from map(_make_one, requests)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_make_one, requests)
 
 
 def _variant(request: StudyRequest) -> tuple[str, ...]:

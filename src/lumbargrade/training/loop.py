@@ -9,11 +9,10 @@ kept are those of the validation's best epoch, as the task judges it.
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -30,53 +29,12 @@ from lumbargrade.training.device import (
 from lumbargrade.training.identity import FitIdentity
 from lumbargrade.training.schedule import SchedulePlan, learning_rate_factor
 from lumbargrade.training.stopping import Stop, Stopped
+from lumbargrade.training.task import FitResult, OnEpoch, Task
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 logger = logging.getLogger(__name__)
-
-Batch = TypeVar("Batch")
-
-OnEpoch = Callable[[int, int, Mapping[str, float]], None]
-"""Told after each epoch: the epoch (from 1), the number planned, and its metrics."""
-
-
-@runtime_checkable
-class Task(Protocol[Batch]):
-    """What a stage offers to be trained."""
-
-    def batches(self, epoch: int) -> Iterable[Batch]:
-        """The batches of an epoch (from 0), a function of the task's seed and the epoch alone.
-
-        A batch is a tensor or a (named) tuple, list or dict of tensors, on the CPU.
-        """
-
-    def steps_per_epoch(self) -> int:
-        """How many batches an epoch has."""
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor | Mapping[str, Tensor]:
-        """The loss of a batch, or several named parts of which ``loss`` is the sum to minimise.
-
-        The model must be called as ``model(...)``, which applies the precision.
-        """
-
-    def validate(self, model: nn.Module) -> Mapping[str, float]:
-        """Metrics of the model (in eval mode); must hold ``score``, a finite number."""
-
-    def selected_by(self, metrics: Mapping[str, float]) -> float:
-        """What chooses the epoch whose weights are kept, lower is better."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitResult:
-    """What training came to."""
-
-    best_epoch: int
-    """From 1."""
-    best_score: float
-    history: tuple[Mapping[str, float], ...]
-    """One entry per epoch, as in ``metrics.jsonl``."""
 
 
 def fit(
