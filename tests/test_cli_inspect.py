@@ -51,9 +51,9 @@ def test_refused_series_and_foreign_files_are_no_failure(tmp_path: Path) -> None
     (study,) = document(tmp_path)["studies"]
     assert not any(report["used"] for report in study["series"])
     assert study["warnings"] == [
-        "no series serves sagittal_t2",
-        "no series serves sagittal_t1",
-        "no series serves axial_t2",
+        "no series serves sagittal T2",
+        "no series serves sagittal T1",
+        "no series serves axial T2",
     ]
 
 

@@ -350,7 +350,8 @@ def test_the_datasets_own_table_names_the_views(tmp_path: Path) -> None:
     reports = inspected(rsna_dataset(tmp_path, table)).reports
     views = {report.series_id: report.view for report in reports if report.used}
     assert views == {"11": View.SAGITTAL_T2, "22": View.SAGITTAL_T1, "33": View.AXIAL_T2}
-    assert all("by the dataset's table" in report.reason for report in reports)
+    assert all(report.reason.endswith(" by the dataset's table") for report in reports)
+    assert "axial T2 by the dataset's table" in {report.reason for report in reports}
 
 
 def test_a_table_that_contradicts_the_geometry_is_refused(tmp_path: Path) -> None:

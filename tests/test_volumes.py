@@ -149,7 +149,7 @@ def test_a_missing_view_has_no_entry_and_cannot_be_asked_for() -> None:
     ramp = np.arange(81.0).reshape(9, 9)
     study = study_of((View.SAGITTAL_T2, [slice_image(affine, ramp)]))
     assert list(view_volumes(study)) == [View.SAGITTAL_T2]
-    with pytest.raises(InvalidStudyError, match="study 1 has no axial_t2"):
+    with pytest.raises(InvalidStudyError, match="study 1 has no axial T2"):
         view_volume(study, View.AXIAL_T2)
 
 

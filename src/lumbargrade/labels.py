@@ -19,6 +19,17 @@ class View(StrEnum):
     SAGITTAL_T1 = "sagittal_t1"
     AXIAL_T2 = "axial_t2"
 
+    @property
+    def words(self) -> str:
+        """As people say it inside a sentence, e.g. ``sagittal T2``."""
+        plane, _, weighting = self.value.partition("_")
+        return f"{plane} {weighting.upper()}"
+
+    @property
+    def heading(self) -> str:
+        """As a heading, e.g. ``Sagittal T2``."""
+        return self.words[0].upper() + self.words[1:]
+
 
 class Side(StrEnum):
     """The patient's side."""

@@ -69,7 +69,7 @@ def view_volume(study: Study, view: View) -> ViewVolume:
     """
     all_series = study.series_of(view)
     if not all_series:
-        raise InvalidStudyError(f"study {study.study_id} has no {view} series")
+        raise InvalidStudyError(f"study {study.study_id} has no {view.words} series")
     scaled = [scale_to_bytes(series) for series in all_series]
     plane = PLANE_OF_VIEW[view]
     pixels: list[UInt8[np.ndarray, "row column"]] = []

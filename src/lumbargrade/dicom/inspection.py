@@ -100,7 +100,7 @@ def _study_warnings(headers: Sequence[SliceHeader], choices: Sequence[Choice]) -
             "them, so points may not agree across views"
         )
     served = {candidate.view for candidate in used}
-    return [*warnings, *(f"no series serves {view}" for view in VIEWS if view not in served)]
+    return [*warnings, *(f"no series serves {view.words}" for view in VIEWS if view not in served)]
 
 
 def _report(choice: Choice) -> SeriesReport:

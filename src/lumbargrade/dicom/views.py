@@ -69,10 +69,10 @@ def tilts_deg(candidate: Candidate) -> tuple[float, ...]:
 def _by_table(candidate: Candidate, plane: Plane, view: View) -> Candidate:
     if plane is not PLANE_OF_VIEW[view]:
         return candidate.refused(
-            f"the dataset's table says {view}, but the slices are {plane} by their geometry"
+            f"the dataset's table says {view.words}, but the slices are {plane} by their geometry"
         )
     return replace(
-        candidate, view=view, named_by_table=True, reason=f"{view} by the dataset's table"
+        candidate, view=view, named_by_table=True, reason=f"{view.words} by the dataset's table"
     )
 
 

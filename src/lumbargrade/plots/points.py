@@ -42,7 +42,7 @@ def plot_shares(evaluation: PointEvaluation, path: Path) -> None:
             axes.text(
                 0.98,
                 0.27 - 0.075 * index,
-                f"{style.VIEW_NAME[view]}  "
+                f"{view.heading}  "
                 + (_NO_POINTS if share is None else f"{share:.1%} of {len(pixels):,} within 5 px"),
                 transform=axes.transAxes,
                 ha="right",
@@ -94,7 +94,7 @@ def plot_slices(evaluation: PointEvaluation, path: Path) -> None:
             axes.set_xticks(range(len(names)), names)
             axes.set_ylim(0, 1.2)
             axes.set_yticks([0, 0.5, 1])
-            axes.set_title(f"{style.VIEW_NAME[view]} ({style.count(int(counts.sum()), 'point')})")
+            axes.set_title(f"{view.heading} ({style.count(int(counts.sum()), 'point')})")
             axes.set_xlabel("slices off")
         all_axes[0].set_ylabel("share of points")
 
@@ -112,7 +112,7 @@ def _draw_pixels(axes: Axes, evaluation: PointEvaluation, view: View) -> None:
             f"95 % below {figures.p95_px:.2f} px"
         )
     axes.text(0.99, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=8)
-    axes.set_title(f"{style.VIEW_NAME[view]} ({style.count(int(counts.sum()), 'point')})")
+    axes.set_title(f"{view.heading} ({style.count(int(counts.sum()), 'point')})")
     axes.set_xlabel("in-plane error, px")
     axes.set_xticks([0, 5, PX_EDGES[-1]], ["0", "5", f"{PX_EDGES[-1]:.0f}+"])
     axes.margins(y=0.25)

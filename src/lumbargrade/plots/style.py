@@ -46,11 +46,6 @@ VIEW_COLOUR = {
     View.SAGITTAL_T1: "#d55e00",
     View.AXIAL_T2: "#009e73",
 }
-VIEW_NAME = {
-    View.SAGITTAL_T2: "Sagittal T2",
-    View.SAGITTAL_T1: "Sagittal T1",
-    View.AXIAL_T2: "Axial T2",
-}
 HEAT_MAP = "Blues"
 
 FOOTNOTE = "Research use only, not a medical device."

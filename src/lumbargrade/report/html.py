@@ -27,9 +27,9 @@ from lumbargrade.report.pixels import EncodedSlices, encode_slices
 from lumbargrade.report.scene import scene_document
 from lumbargrade.report.words import (
     DISPLAY_CONDITIONS,
+    DISPLAY_VIEWS,
     FLAG_SHORT,
     FLAG_WORDS,
-    VIEW_NAME,
     condition_name,
     target_name,
 )
@@ -111,9 +111,8 @@ def render_report(prediction: Prediction) -> str:
         cell_of={(cell.target.level, cell.target.condition): cell for cell in cells},
         cells_of_grade={grade: _surest_first(cells, grade) for grade in GRADES},
         flagged=[cell for cell in cells if cell.flags],
-        views=[_view_section(prediction, view) for view in VIEW_NAME],
+        views=[_view_section(prediction, view) for view in DISPLAY_VIEWS],
         reports=sorted(prediction.study.reports, key=_report_order),
-        view_name=VIEW_NAME,
         condition_name=condition_name,
         flag_words=FLAG_WORDS,
         flag_short=FLAG_SHORT,
@@ -200,7 +199,7 @@ def _view_section(prediction: Prediction, view: View) -> ViewSection:
     used = [report for report in prediction.study.reports if report.used and report.view is view]
     return ViewSection(
         view=view,
-        name=VIEW_NAME[view],
+        name=view.heading,
         slices=0 if volume is None else len(volume.slices),
         series=tuple(used),
         figures=view_figures(prediction, view),

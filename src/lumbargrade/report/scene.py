@@ -16,7 +16,7 @@ from lumbargrade.prediction import Prediction
 from lumbargrade.records import Crop, PointOnSlice, ViewVolume
 from lumbargrade.report.overlay import crop_corners_lps_mm
 from lumbargrade.report.pixels import EncodedSlices
-from lumbargrade.report.words import VIEW_NAME, label_stands_left, point_label
+from lumbargrade.report.words import DISPLAY_VIEWS, label_stands_left, point_label
 
 JsonObject = dict[str, Any]
 
@@ -25,7 +25,7 @@ def scene_document(prediction: Prediction, encoded: EncodedSlices) -> JsonObject
     """Everything the viewer draws except the pixels; plain JSON, in a fixed order."""
     midline = canal_points(prediction.grades.points)
     return {
-        "views": [_view_entry(prediction, view, encoded, midline) for view in VIEW_NAME],
+        "views": [_view_entry(prediction, view, encoded, midline) for view in DISPLAY_VIEWS],
         "targets": [_target_entry(prediction, target) for target in TARGETS],
     }
 
@@ -49,7 +49,7 @@ def _view_entry(
         slices = [
             _slice_entry(prediction, volume, index, midline) for index in range(len(volume.slices))
         ]
-    return {"view": view.value, "name": VIEW_NAME[view], "series": series, "slices": slices}
+    return {"view": view.value, "name": view.heading, "series": series, "slices": slices}
 
 
 def _slice_entry(

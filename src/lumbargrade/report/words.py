@@ -1,16 +1,12 @@
-"""What the report calls things: views, conditions, grades, flags in plain words.
+"""What the report calls things and in which order: views, conditions, grades, flags in plain words.
 
 What must stay true: every flag has words that say what it means for the reader.
 """
 
 from lumbargrade.labels import Condition, Family, Flag, Side, Target, View
 
-VIEW_NAME = {
-    View.SAGITTAL_T1: "Sagittal T1",
-    View.SAGITTAL_T2: "Sagittal T2",
-    View.AXIAL_T2: "Axial T2",
-}
-"""In the order of the report's panes: sagittal T1, sagittal T2, axial."""
+DISPLAY_VIEWS = (View.SAGITTAL_T1, View.SAGITTAL_T2, View.AXIAL_T2)
+"""In the order of the report's panes."""
 
 DISPLAY_CONDITIONS = (
     Condition.RIGHT_NEURAL_FORAMINAL_NARROWING,
