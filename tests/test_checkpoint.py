@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from kill import files_no_larger_than
+from lumbargrade.atomic_files import WriteError
 from lumbargrade.training import checkpoint
 
 
@@ -59,3 +61,21 @@ def test_metrics_are_read_back(tmp_path: Path) -> None:
     history = [{"epoch": 1, "score": 0.1}, {"epoch": 2, "score": 1 / 3}]
     checkpoint.write_metrics(history, tmp_path)
     assert checkpoint.read_metrics(tmp_path) == history
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_earlier_state_and_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    checkpoint.save_state({"epoch": 1}, tmp_path)
+    checkpoint.save_weights({"a": torch.ones(2)}, weights)
+    large = torch.zeros(10_000)
+    with files_no_larger_than(2000):
+        with pytest.raises(WriteError, match=r"state\.pt cannot be written"):
+            checkpoint.save_state({"epoch": 2, "model": {"a": large}}, tmp_path)
+        with pytest.raises(WriteError, match=r"w\.safetensors cannot be written"):
+            checkpoint.save_weights({"a": large}, weights)
+    state = checkpoint.load_state(tmp_path)
+    assert state is not None
+    assert state["epoch"] == 1
+    assert checkpoint.load_weights(weights)["a"].tolist() == [1.0, 1.0]
+    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {"state.pt", "w.safetensors"}

@@ -3,7 +3,8 @@
 What must stay true: a file is written under a temporary name in its own folder and renamed into
 place; a failure (a full disk, say) names the file and leaves what was there before; what a kill
 leaves under a temporary name is never read, and goes when its file is written again or when
-whoever holds the folder sweeps it. This holds against kills, not against a power cut.
+whoever holds the folder sweeps it. This holds against kills; against a power cut only for what is
+written as ``synced``.
 """
 
 import os
@@ -32,16 +33,22 @@ def partial_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
-def write_beside(path: Path, content: str | bytes) -> None:
+def write_beside(path: Path, content: str | bytes, *, synced: bool = False) -> None:
     """Write a file under a temporary name in its own folder, then rename it into place.
+
+    Args:
+        path: its place.
+        content: all of it.
+        synced: wait until the content is on the disk before renaming, or a power cut could keep
+            the new name and lose the content.
 
     Raises:
         WriteError: the system refuses; nothing changed.
     """
-    write_together({path: content})
+    write_together({path: content}, synced=synced)
 
 
-def write_together(contents: Mapping[Path, str | bytes]) -> None:
+def write_together(contents: Mapping[Path, str | bytes], *, synced: bool = False) -> None:
     """Write several files; none is replaced before all of them are complete.
 
     The last one counts as the mark of completion: it is removed before the others are replaced,
@@ -49,6 +56,7 @@ def write_together(contents: Mapping[Path, str | bytes]) -> None:
 
     Args:
         contents: path → content, in the order in which the files shall appear.
+        synced: as for :func:`write_beside`.
 
     Raises:
         WriteError: the system refuses; nothing changed.
@@ -58,7 +66,11 @@ def write_together(contents: Mapping[Path, str | bytes]) -> None:
         for path, content in contents.items():
             _remove_leftovers(path)
             with _naming(path):
-                beside[path].write_bytes(content.encode() if isinstance(content, str) else content)
+                _write(
+                    beside[path],
+                    content.encode() if isinstance(content, str) else content,
+                    synced=synced,
+                )
         *_, last = contents
         if len(contents) > 1:
             with _naming(last):
@@ -70,6 +82,14 @@ def write_together(contents: Mapping[Path, str | bytes]) -> None:
         for temporary in beside.values():
             with suppress(OSError):
                 temporary.unlink()
+
+
+def _write(path: Path, content: bytes, *, synced: bool) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextmanager

@@ -112,9 +112,7 @@ def train_one_classifier(
             split,
             data_sha256(list(facts.values())),
             seed=recipe.seed,
-            landmarks_sha256=""
-            if landmarks is None
-            else hashlib.sha256(landmarks.read_bytes()).hexdigest(),
+            landmarks_sha256=_sha256(landmarks),
         )
         if landmarks is None:
             training_ids = tuple(labels.keys() - set(split.classifier_validation))

@@ -9,19 +9,19 @@ path, so equal runs leave equal bytes.
 
 import json
 import logging
-import os
 import pickle
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from lumbargrade.atomic_files import partial_name, write_beside
+from lumbargrade.atomic_files import make_folder, write_beside
 
 WEIGHTS = "weights.safetensors"
 METRICS = "metrics.jsonl"
@@ -36,17 +36,19 @@ logger = logging.getLogger(__name__)
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors, beside their place and renamed."""
-    beside = partial_name(path)
+    """Write tensors as safetensors, whole.
+
+    Raises:
+        WriteError: the disk is full, say; what was there before stays.
+    """
     on_cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
-    save_file(
+    content = save(
         {
             name: tensor.clone(memory_format=torch.contiguous_format)
             for name, tensor in on_cpu.items()
-        },
-        beside,
+        }
     )
-    os.replace(beside, path)
+    write_beside(path, content, synced=True)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -75,15 +77,16 @@ def is_complete(folder: Path) -> bool:
 
 
 def save_state(state: Mapping[str, Any], folder: Path) -> None:
-    """Save the state to resume from; tensors, numbers, strings, lists and dicts only."""
+    """Save the state to resume from; tensors, numbers, strings, lists and dicts only.
+
+    Raises:
+        WriteError: the disk is full, say; the earlier state stays.
+    """
     checkpoint = folder / CHECKPOINT
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    beside = partial_name(checkpoint / _STATE)
-    with beside.open("wb") as file:
-        torch.save({**state, "schema": _STATE_SCHEMA}, file)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut could keep the new name and lose the content
-    os.replace(beside, checkpoint / _STATE)
+    make_folder(checkpoint)
+    content = BytesIO()
+    torch.save({**state, "schema": _STATE_SCHEMA}, content)
+    write_beside(checkpoint / _STATE, content.getvalue(), synced=True)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
