@@ -15,8 +15,9 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/lumbargrade demo
 
+# One thread for each of the processes, or they wait for each other.
 test: setup
-	$(BIN)/python -m pytest -m 'not slow' --cov --cov-report= --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile --cov --cov-report= --cov-fail-under=90
 
 test-slow: setup
 	$(BIN)/python -m pytest
