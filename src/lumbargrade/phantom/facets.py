@@ -8,7 +8,8 @@ import numpy as np
 
 from lumbargrade.labels import Side
 from lumbargrade.phantom.canvas import Canvas, Field, SignedDistance, box_around
-from lumbargrade.phantom.measures import SIDE_SIGN, Recess
+from lumbargrade.phantom.measures import SIDE_SIGN
+from lumbargrade.phantom.recess import Recess
 from lumbargrade.phantom.tissue import Tissue
 
 

@@ -22,11 +22,11 @@ from lumbargrade.phantom.bones import (
 from lumbargrade.phantom.canvas import Box, Canvas
 from lumbargrade.phantom.course import SacCourse
 from lumbargrade.phantom.facets import paint_facet
+from lumbargrade.phantom.foramen_paint import paint_foramen
 from lumbargrade.phantom.spaces import (
     paint_bulge,
     paint_canal_fat,
     paint_flavum,
-    paint_foramen,
     paint_sac,
     paint_traversing_roots,
 )

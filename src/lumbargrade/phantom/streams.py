@@ -30,6 +30,13 @@ class Stream(IntEnum):
     PITFALLS = 11
     HOSPITAL = 12
     COORDINATES = 13
+    VARIANTS = 14
+    BONES = 15
+    DISCS = 16
+    CANAL = 17
+    FACETS = 18
+    FORAMINA = 19
+    SURROUNDINGS = 20
 
 
 def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:
