@@ -29,7 +29,7 @@ def changed(
     studies: list[StudyCrops], settings: AugmentSettings, *, seed: int = 0, epoch: int = 0
 ) -> tuple[Tensor, CropBatch]:
     changes = draw_changes(studies, CROPS, settings, seed=seed, epoch=epoch)
-    return apply_changes(to_batch(studies), changes, CROPS.size_px)
+    return apply_changes(to_batch(studies), changes, CROPS)
 
 
 def test_no_changes_give_the_middle_of_the_wider_crop() -> None:

@@ -101,3 +101,15 @@ def test_bundled_size_is_small_enough() -> None:
     """3.4 million parameters: below 7 MB in half precision."""
     parameters = sum(value.numel() for value in GradeClassifier(ClassifierSettings()).parameters())
     assert 2 * parameters < 7e6
+
+
+def test_resized_crops_reach_the_encoder_in_the_asked_size() -> None:
+    torch.manual_seed(0)
+    model = GradeClassifier(TINY.model_copy(update={"input_px": 64})).eval()
+    seen: list[torch.Size] = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    images, present = random_crops(1)
+    logits = model(images, present)
+    assert seen == [torch.Size([125, 1, 64, 64])]
+    larger = torch.nn.functional.interpolate(images[0], (64, 64), mode="bilinear")[None]
+    torch.testing.assert_close(logits, model(larger, present), atol=1e-4, rtol=1e-4)

@@ -151,7 +151,7 @@ def test_training_without_changes_sees_what_inference_sees() -> None:
     (batch,) = task.batches(0)
     torch.manual_seed(0)
     model = GradeClassifier(member.classifier).eval()
-    images, crops = apply_changes(batch.crops, batch.changes, CROPS.size_px)
+    images, crops = apply_changes(batch.crops, batch.changes, CROPS)
     expected = cross_entropy(model(images, crops.slice_present), soft_targets(crops.labels))
     loss = task.loss(model, batch)
     assert isinstance(loss, torch.Tensor)

@@ -190,3 +190,14 @@ def test_a_crop_shows_what_lies_at_its_millimetres_in_any_orientation(
     grid = np.stack([rows * 0, rows, columns, rows * 0 + 1], axis=-1).astype(float)
     expected = painted((grid @ crop.affine.T)[..., :3])
     assert np.abs(crop.pixels[1] * 255 - expected).max() <= 0.51
+
+
+def test_crops_on_the_images_grid_follow_its_proportions_and_their_affine_says_so() -> None:
+    """Of an image of 128 x 192 px taken as 64 x 64, a sample is 2 px high and 3 px wide."""
+    on_grid = CropSettings(slices=3, size_px=20, grid_px=64)
+    image = np.add.outer(np.arange(128) * 1.0, np.arange(192) * 0.5).astype(np.uint8)
+    crop = crop_at(sagittal_volume([image] * 5), (2, 60, 90), on_grid)
+    offsets = np.arange(20) - 9.5
+    expected = 60 + 45 + np.add.outer(offsets * 2, offsets * 3 * 0.5)
+    np.testing.assert_allclose(crop.pixels[1] * 255, expected, atol=1.0)
+    np.testing.assert_allclose(np.linalg.norm(crop.affine[:3, 1:3], axis=0), [2.0, 3.0])

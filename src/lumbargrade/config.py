@@ -184,6 +184,9 @@ class CropSettings(Settings):
     slices: int = Field(default=5, ge=1)
     size_px: int = Field(default=64, ge=16)
     side_mm: float = Field(default=42.0, gt=0)
+    grid_px: int | None = Field(default=None, ge=64)
+    """To compare: instead of ``side_mm``, cut ``size_px`` of the slice resized to a square of this
+    many pixels, whatever its spacing and proportions (the reference: 64 of 512)."""
 
 
 class AugmentSettings(Settings):
@@ -207,6 +210,9 @@ class AugmentSettings(Settings):
     """Standard deviation of a shift in the plane, along either axis."""
     slice_jitter_probability: float = Field(default=0.2, ge=0, le=1)
     """Of taking the crop one slice off."""
+    jitter_from_found: bool = False
+    """Cut training crops at the marked points, and draw both jitters from the errors that the
+    detectors make on studies they never saw, instead of the two settings above."""
     brightness_contrast_probability: float = Field(default=0.75, ge=0, le=1)
     brightness: float = Field(default=0.1, ge=0)
     contrast: float = Field(default=0.2, ge=0, lt=1)
@@ -233,6 +239,8 @@ class ClassifierSettings(Settings):
     """Stage 2: 2.5-D classifier with a sequence model over the crops."""
 
     encoder: str = "regnety_002"
+    input_px: int | None = Field(default=None, ge=16)
+    """Resize crops to this many pixels before the encoder (the reference: 64 to 128)."""
     lstm_hidden: int = Field(default=96, ge=8)
     sequence: SequenceSettings = SequenceSettings()
     mirror_right: bool = True

@@ -1,8 +1,8 @@
 """Crops around the landmarks, in true geometry: mm decide, never pixels.
 
-What must stay true: a crop shows the same number of mm whatever the image's pixel size; its slices
-come from one stack; what lies outside the image is zero and what lies outside the stack is absent,
-nothing is stretched or repeated.
+What must stay true: a crop shows the same number of mm whatever the image's pixel size (unless
+``grid_px`` asks for the reference's crops); its slices come from one stack; what lies outside the
+image is zero and what lies outside the stack is absent, nothing is stretched or repeated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def cut_crops(
     Args:
         volumes: the study's views; one that is missing has no entry.
         landmarks: where to cut, in LPS mm.
-        settings: number of slices (odd), size in pixels and in mm.
+        settings: number of slices (odd), size in pixels and in mm or on the image's grid.
 
     Returns:
         One entry per landmark; None where it has no position.
@@ -117,24 +117,38 @@ def sample_plane(
     Returns:
         (size_px, size_px), 0..1, zero outside the image.
     """
-    rows, row_weights = _weights(image.shape[0], centre[0], spacing_mm[0], settings)
-    columns, column_weights = _weights(image.shape[1], centre[1], spacing_mm[1], settings)
+    step = pitch_mm(image.shape, spacing_mm, settings) / spacing_mm
+    rows, row_weights = _weights(image.shape[0], centre[0], step[0], settings.size_px)
+    columns, column_weights = _weights(image.shape[1], centre[1], step[1], settings.size_px)
     part = image[rows, columns].astype(np.float32)
     square: Float32[np.ndarray, "row column"] = row_weights @ part @ column_weights.T
     np.clip(square / np.float32(PIXEL_SCALE), 0.0, 1.0, out=square)
     return square
 
 
-def _weights(
-    length: int, centre: float, spacing_mm: float, settings: CropSettings
-) -> tuple[slice, Float32[np.ndarray, "sample pixel"]]:
-    """Which pixels of an axis matter, and how much each counts in every sample.
+def pitch_mm(
+    shape: tuple[int, ...], spacing_mm: Float64[np.ndarray, "2"], settings: CropSettings
+) -> Float64[np.ndarray, "2"]:
+    """Mm from sample to sample along rows and columns of a crop from an image of a shape.
 
-    A sample is a triangle-weighted mean of pixels, one pixel or one sampling step wide, whichever
-    is larger; pixels outside the image count as zero.
+    With ``grid_px``, the image is taken as resized to a square of that many pixels, whatever its
+    own proportions, as the reference does; rows and columns then differ.
     """
-    step = settings.side_mm / settings.size_px / spacing_mm
-    samples = centre + (np.arange(settings.size_px) - (settings.size_px - 1) / 2) * step
+    if settings.grid_px is None:
+        return np.full(2, settings.side_mm / settings.size_px)
+    pitch: Float64[np.ndarray, "2"] = np.array(shape) * spacing_mm / settings.grid_px
+    return pitch
+
+
+def _weights(
+    length: int, centre: float, step: float, count: int
+) -> tuple[slice, Float32[np.ndarray, "sample pixel"]]:
+    """Which pixels of an axis matter, and how much each counts in every of ``count`` samples.
+
+    Samples are ``step`` pixels apart. A sample is a triangle-weighted mean of pixels, one pixel or
+    one sampling step wide, whichever is larger; pixels outside the image count as zero.
+    """
+    samples = centre + (np.arange(count) - (count - 1) / 2) * step
     reach = max(step, 1.0)
     first, last = int(np.floor(samples[0] - reach)), int(np.ceil(samples[-1] + reach))
     pixels = np.arange(first, last + 1)
@@ -147,10 +161,10 @@ def _weights(
 def _crop_affine(volume: ViewVolume, middle: Location, settings: CropSettings) -> Affine:
     """(slice, row, column, 1) → LPS mm of the middle slice; slices grow in the stack's order."""
     source = volume.affines[middle.slice_index]
-    pitch_mm = settings.side_mm / settings.size_px
-    spacing_mm = spacing_of(source)
+    spacing_mm = spacing_of(source)[1:]
+    shape = volume.slices[middle.slice_index].shape
     affine: Affine = source.copy()
-    affine[:3, 1:3] *= pitch_mm / spacing_mm[1:]
+    affine[:3, 1:3] *= pitch_mm(shape, spacing_mm, settings) / spacing_mm
     if _runs_against(volume, middle.slice_index):
         affine[:3, 0] *= -1
     centre: Point = source[:3] @ np.array([0.0, middle.row, middle.column, 1.0])

@@ -23,6 +23,7 @@ from lumbargrade.recipe import PREPARED, detector_settings
 from lumbargrade.run_folder import claim_data
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
+from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops
 
 
 def train_one_detector(
@@ -102,6 +103,10 @@ def train_one_classifier(
             settings, data or landmarks.
         Stopped: the training was asked to stop; the same call goes on.
     """
+    if landmarks is None and recipe.classifier.augment.jitter_from_found:
+        raise ConfigError(
+            "classifier.augment.jitter_from_found wants the points of a run: give --landmarks"
+        )
     with held_folder(out):
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
@@ -126,17 +131,23 @@ def train_one_classifier(
                 f"{landmarks} holds no points of {len(absent)} studies of the split, "
                 f"among them {min(absent)}: is it of a run on these data with this recipe?"
             )
-        wide = training_crop_settings(recipe.crops, recipe.classifier)
+        studies, errors = _opened(cache, training_ids), None
+        if landmarks is None:
+            wide = training_crop_settings(recipe.crops, recipe.classifier)
+            training = cut_at_marked_points(studies, wide)
+        else:
+            training, errors = cut_training_crops(recipe, studies, points)
         validation = cut_studies(_opened(cache, split.classifier_validation), points, recipe.crops)
         train_classifier(
             recipe.classifier,
             recipe.crops,
-            cut_studies(_opened(cache, training_ids), points, wide),
+            training,
             validation,
             out,
             recipe.seed,
             device=device,
             stop=stop,
+            errors=errors,
         )
         answers = grade_studies(load_classifier(out), validation)
         return competition_metric(stacked_labels(validation), reweight_for_metric(answers))

@@ -12,11 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lumbargrade.calibration import apply_calibration, fit_calibration
-from lumbargrade.classifier.dataset import StudyCrops, cut_studies, stacked_labels
+from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
-from lumbargrade.config import CropSettings, DetectorSettings, Recipe
+from lumbargrade.config import DetectorSettings, Recipe
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
 from lumbargrade.folder_lock import held_folder
@@ -30,7 +30,6 @@ from lumbargrade.out_of_fold import (
     POINTS,
     Landmarks,
     append_landmarks,
-    marked_landmarks,
     repair_landmarks,
     write_points_table,
 )
@@ -44,6 +43,7 @@ from lumbargrade.prepared import (
 from lumbargrade.run_folder import claim_data, claim_settings, parts_of
 from lumbargrade.training.checkpoint import is_complete, remove_state
 from lumbargrade.training.stopping import Stop
+from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops
 
 logger = logging.getLogger(__name__)
 
@@ -174,10 +174,12 @@ class _Run:
             remove_state(folder)
             return
         settings, crops = self.recipe.classifier, self.recipe.crops
-        wide = training_crop_settings(crops, settings)
-        training = cut_studies(self._studies(self.split.classifier), landmarks, wide)
+        training, errors = cut_training_crops(
+            self.recipe, self._studies(self.split.classifier), landmarks
+        )
         if self.recipe.grade_marked_points:
             marked = (*self.split.detector, *self.split.detector_validation)
+            wide = training_crop_settings(crops, settings)
             training += cut_at_marked_points(self._studies(marked), wide)
         validation = cut_studies(self._studies(self.split.classifier_validation), landmarks, crops)
         logger.info("%s: training on %d studies", CLASSIFIER_PATH, len(training))
@@ -190,6 +192,7 @@ class _Run:
             self.recipe.seed,
             device=self.device,
             stop=self.stop,
+            errors=errors,
         )
 
     def judge(self, landmarks: dict[str, Landmarks]) -> RunSummary:
@@ -247,12 +250,6 @@ class _Run:
 
     def _with_view(self, view: View, study_ids: Sequence[str]) -> PreparedStudies:
         return self._studies([item for item in study_ids if view in self.facts[item].views])
-
-
-def cut_at_marked_points(studies: PreparedStudies, settings: CropSettings) -> list[StudyCrops]:
-    """Crops at the points of the training tables."""
-    marked = {study.study_id: marked_landmarks(study) for study in studies}
-    return cut_studies(studies, marked, settings)
 
 
 def detector_path(view: View) -> str:

@@ -10,19 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lumbargrade.bench.timing import OnStep, Spread, wait_for
 from lumbargrade.cache import CachedStudy
 from lumbargrade.classifier.dataset import cut_studies
+from lumbargrade.classifier.jitter import PointErrors
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.classifier.train import ClassifierTask, training_crop_settings
 from lumbargrade.config import ClassifierMember, DetectorMember, FitSettings
 from lumbargrade.detector.model import build_detector
 from lumbargrade.detector.slices import load_view
 from lumbargrade.detector.train import DetectorTask
-from lumbargrade.labels import VIEWS, View
+from lumbargrade.labels import VIEWS, Family, View
 from lumbargrade.models import ModelFolder
 from lumbargrade.out_of_fold import Landmarks
 from lumbargrade.training.checkpoint import CONFIG
@@ -155,7 +157,8 @@ def _classifier_speed(
     wide = training_crop_settings(member.crops, member.classifier)
     crops = cut_studies(studies, landmarks, wide)
     many = [replace(crops[number % len(crops)], study_id=f"{number}") for number in range(count)]
-    task = ClassifierTask(many, (), member, FIT, seed=0, weighted=False)
+    none = PointErrors(by_family={family: np.zeros((1, 3)) for family in Family})
+    task = ClassifierTask(many, (), member, FIT, seed=0, weighted=False, errors=none)
     return _timed_fit(GradeClassifier(member.classifier), task, device)
 
 

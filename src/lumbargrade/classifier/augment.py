@@ -14,12 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, study_rng
+from lumbargrade.classifier.jitter import REACH_MM, REACH_SLICES, PointErrors
 from lumbargrade.config import AugmentSettings, CropSettings
 from lumbargrade.crops import MIRROR_AXIS, PIXEL_SCALE
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, VIEWS, View
-
-MARGIN_SLICES = 1
-"""Slices cut beyond the crop at either end, for the slice jitter."""
 
 BLUR_PX = (0.4, 1.5)
 """Smallest and largest standard deviation of the blur, in pixels of the crop."""
@@ -38,7 +36,7 @@ class Changes(NamedTuple):
     hidden: Tensor
     """(study, 25) bool: hide this crop."""
     slice_offset: Tensor
-    """(study, 25) int64: −1, 0, 1."""
+    """(study, 25) int64, at most as many as the margins hold."""
     theta: Tensor
     """(study, 25, 2, 3): output square → input square, both −1..1, (column, row)."""
     gain: Tensor
@@ -54,8 +52,14 @@ def margin_px(crops: CropSettings, settings: AugmentSettings) -> int:
     angle = np.deg2rad(settings.rotate_deg)
     corner = np.cos(angle) + np.sin(angle)
     half = crops.size_px / 2
-    shift = 2 * settings.point_jitter_mm / (crops.side_mm / crops.size_px)
+    reach_mm = REACH_MM if settings.jitter_from_found else 2 * settings.point_jitter_mm
+    shift = reach_mm / (crops.side_mm / crops.size_px)
     return int(np.ceil(half * corner * (1 + settings.scale) - half + shift))
+
+
+def margin_slices(settings: AugmentSettings) -> int:
+    """Slices to cut beyond the crop at either end, for the slice jitter."""
+    return REACH_SLICES if settings.jitter_from_found else 1
 
 
 def draw_changes(
@@ -65,16 +69,31 @@ def draw_changes(
     *,
     seed: int,
     epoch: int,
+    errors: PointErrors | None = None,
 ) -> Changes:
-    """Draw the changes of every study of a batch."""
+    """Draw the changes of every study of a batch.
+
+    Args:
+        studies: of the batch.
+        crops: what the network sees.
+        settings: what to change and how often.
+        seed: of the training.
+        epoch: of the training.
+        errors: to draw the jitter from; None for the settings' own.
+    """
     drawn = [
-        _draw(study_rng(seed, epoch, study.study_id), study, crops, settings) for study in studies
+        _draw(study_rng(seed, epoch, study.study_id), study, crops, settings, errors)
+        for study in studies
     ]
     return Changes(*(torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)))
 
 
 def _draw(
-    rng: np.random.Generator, study: StudyCrops, crops: CropSettings, settings: AugmentSettings
+    rng: np.random.Generator,
+    study: StudyCrops,
+    crops: CropSettings,
+    settings: AugmentSettings,
+    errors: PointErrors | None,
 ) -> tuple[np.ndarray, ...]:
     count = len(TARGETS)
     turned = rng.random(count) < settings.affine_probability
@@ -84,7 +103,11 @@ def _draw(
         rng.random((2, count)) < [[settings.horizontal_flip], [settings.vertical_flip]], -1.0, 1.0
     )
     wide = study.pixels.shape[-1]
-    shift_px = rng.normal(0, settings.point_jitter_mm, (2, count)) * crops.size_px / crops.side_mm
+    shift_mm = rng.normal(0, settings.point_jitter_mm, (2, count))
+    if errors is not None:
+        found = errors.draw(rng)
+        shift_mm = found[:, :0:-1].T
+    shift_px = shift_mm * crops.size_px / crops.side_mm
     zoom = scale * crops.size_px / wide
     cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     theta = np.array(
@@ -98,7 +121,9 @@ def _draw(
     return (
         np.array(rng.random() < settings.mirror_probability),
         _hidden(rng, study, settings.view_dropout),
-        np.where(jitter, rng.choice([-1, 1], count), 0),
+        np.where(jitter, rng.choice([-1, 1], count), 0)
+        if errors is None
+        else found[:, 0].astype(np.int64),
         np.moveaxis(theta, -1, 0).astype(np.float32),
         (1 + settings.contrast * rng.uniform(-1, 1, count) * lit).astype(np.float32),
         (settings.brightness * rng.uniform(-1, 1, count) * lit).astype(np.float32),
@@ -118,20 +143,23 @@ def _hidden(rng: np.random.Generator, study: StudyCrops, probability: float) -> 
     return hidden if left.any() else np.zeros_like(hidden)
 
 
-def apply_changes(batch: CropBatch, changes: Changes, size_px: int) -> tuple[Tensor, CropBatch]:
+def apply_changes(
+    batch: CropBatch, changes: Changes, crops: CropSettings
+) -> tuple[Tensor, CropBatch]:
     """Change wider crops into crops of the final size.
 
     Args:
         batch: crops with margins.
         changes: what to do with each.
-        size_px: rows and columns of the result.
+        crops: the size of the result.
 
     Returns:
         (study, 25, slice, row, column) float32 0..1, and the batch with its labels and present
         slices as they are now (its pixels are still the wide ones).
     """
     batch = _mirror_some(batch, changes.mirror)
-    batch = _jitter_slices(batch, changes.slice_offset)
+    batch = _jitter_slices(batch, changes.slice_offset, crops.slices)
+    size_px = crops.size_px
     batch = batch._replace(slice_present=batch.slice_present & ~changes.hidden[..., None])
     studies, cells, slices = batch.pixels.shape[:3]
     grid = functional.affine_grid(
@@ -172,9 +200,9 @@ def _mirror_some(batch: CropBatch, mirror: Tensor) -> CropBatch:
     )
 
 
-def _jitter_slices(batch: CropBatch, offset: Tensor) -> CropBatch:
-    slices = batch.pixels.shape[2] - 2 * MARGIN_SLICES
-    index = torch.arange(slices, device=offset.device) + MARGIN_SLICES + offset[..., None]
+def _jitter_slices(batch: CropBatch, offset: Tensor, slices: int) -> CropBatch:
+    margin = (batch.pixels.shape[2] - slices) // 2
+    index = torch.arange(slices, device=offset.device) + margin + offset[..., None]
     present = batch.slice_present.gather(2, index)
     lost = ~present.any(dim=2) & batch.slice_present.any(dim=2)
     index = torch.where(lost[..., None], index - offset[..., None], index)

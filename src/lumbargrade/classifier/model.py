@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 import lumbargrade.timm_import  # noqa: F401  timm imports torchvision
 from lumbargrade.classifier.sequence import SequenceModel
@@ -159,7 +160,7 @@ class GradeClassifier(nn.Module):
     def _encode(
         self, images: Float[Tensor, "crop slice row column"], present: Bool[Tensor, "crop slice"]
     ) -> Float[Tensor, "crop slice feature"]:
-        pixels = ((images - PIXEL_CENTRE) / PIXEL_SPREAD)[:, :, None]
+        pixels = self._resized((images - PIXEL_CENTRE) / PIXEL_SPREAD)[:, :, None]
         if not (self.encoder.training and bool(present.any())):
             features: Tensor = self.encoder(pixels.flatten(0, 1))
             return features.reshape(*present.shape, -1) * present[..., None]
@@ -167,6 +168,14 @@ class GradeClassifier(nn.Module):
         features = shown.new_zeros(*present.shape, shown.shape[-1])
         features[present] = shown
         return features
+
+    def _resized(
+        self, images: Float[Tensor, "crop slice row column"]
+    ) -> Float[Tensor, "crop slice row_in column_in"]:
+        size = self.settings.input_px
+        if size is None:
+            return images
+        return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False)
 
 
 def _create_encoder(name: str) -> tuple[nn.Module, int]:

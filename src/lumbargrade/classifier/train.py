@@ -27,6 +27,7 @@ from lumbargrade.classifier.dataset import (
     to_batch,
 )
 from lumbargrade.classifier.infer import probabilities
+from lumbargrade.classifier.jitter import PointErrors
 from lumbargrade.classifier.loss import cross_entropy, metric_loss, smooth, soft_targets
 from lumbargrade.classifier.mix import Mix, apply_mix, draw_mix
 from lumbargrade.classifier.model import GradeClassifier
@@ -67,7 +68,11 @@ class ClassifierTask:
         *,
         seed: int,
         weighted: bool,
+        errors: PointErrors | None = None,
     ) -> None:
+        if member.classifier.augment.jitter_from_found and errors is None:
+            raise ValueError("jitter_from_found needs the detectors' errors")
+        self.errors = errors if member.classifier.augment.jitter_from_found else None
         self.training = training
         self.validation = sorted(validation, key=lambda study: study.study_id)
         self.crops = member.crops
@@ -93,7 +98,12 @@ class ClassifierTask:
             yield TrainingBatch(
                 to_batch(studies),
                 augment.draw_changes(
-                    studies, self.crops, self.augment, seed=self.seed, epoch=epoch
+                    studies,
+                    self.crops,
+                    self.augment,
+                    seed=self.seed,
+                    epoch=epoch,
+                    errors=self.errors,
                 ),
                 draw_mix(studies, self.crops, self.augment, seed=self.seed, epoch=epoch),
             )
@@ -101,7 +111,7 @@ class ClassifierTask:
     def loss(self, model: nn.Module, batch: TrainingBatch) -> Tensor | Mapping[str, Tensor]:
         """Augment where the batch lies, grade, compare."""
         with torch.no_grad():
-            images, crops = augment.apply_changes(batch.crops, batch.changes, self.crops.size_px)
+            images, crops = augment.apply_changes(batch.crops, batch.changes, self.crops)
             targets = soft_targets(crops.labels)
             if self.augment.cutmix_probability > 0 or self.augment.mixup_probability > 0:
                 images, targets = apply_mix(images, crops, batch.mix)
@@ -147,7 +157,7 @@ def training_crop_settings(crops: CropSettings, settings: ClassifierSettings) ->
     return wider(
         crops,
         margin_px=augment.margin_px(crops, settings.augment),
-        margin_slices=augment.MARGIN_SLICES,
+        margin_slices=augment.margin_slices(settings.augment),
     )
 
 
@@ -162,6 +172,7 @@ def train_classifier(
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
     stop: Stop | None = None,
+    errors: PointErrors | None = None,
 ) -> FitResult:
     """Train one classifier into a member's folder, or go on with it.
 
@@ -175,6 +186,7 @@ def train_classifier(
         device: auto, cpu, cuda, cuda:N or mps.
         on_epoch: progress.
         stop: asks the training to stop after a step.
+        errors: of the detectors, where ``jitter_from_found`` asks for them.
 
     Raises:
         ConfigError: the folder was begun with other settings.
@@ -190,8 +202,9 @@ def train_classifier(
 
     def step(fit_settings: FitSettings, folder: Path, *, weighted: bool) -> FitResult:
         task = ClassifierTask(
-            training, validation, member, fit_settings, seed=seed, weighted=weighted
-        )
+            training, validation, member, fit_settings,
+            seed=seed, weighted=weighted, errors=errors,
+        )  # fmt: skip
         return fit(
             model, task, fit_settings, folder,
             seed=seed, device=device, on_epoch=on_epoch, stop=stop,
