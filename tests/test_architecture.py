@@ -10,7 +10,16 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lumbargrade"
 
-VOCABULARY = {"labels", "arrays", "config", "geometry", "records", "stacks", "atomic_files"}
+VOCABULARY = {
+    "labels",
+    "arrays",
+    "config",
+    "settings",
+    "geometry",
+    "records",
+    "stacks",
+    "atomic_files",
+}
 KNOW_BOTH_STAGES = {"pipeline", "recipe", "one_member", "bench", "cli"}
 LEARNING_LIBRARIES = {
     "torch",

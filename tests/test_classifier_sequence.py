@@ -6,7 +6,8 @@ import torch
 from fake_crops import TINY
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.classifier.sequence import SequenceModel
-from lumbargrade.config import ConfigError, SequenceSettings
+from lumbargrade.config import SequenceSettings
+from lumbargrade.settings import ConfigError
 
 CELLS = torch.arange(25)
 CONDITION, LEVEL = CELLS // 5, CELLS % 5

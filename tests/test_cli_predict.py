@@ -11,8 +11,8 @@ from fake_dataset import break_study, write_dataset
 from fake_records import MODELS_HASH, FakePredictor
 from lumbargrade.cli import app
 from lumbargrade.competition import read_submission
-from lumbargrade.config import ConfigError
 from lumbargrade.labels import TARGETS
+from lumbargrade.settings import ConfigError
 
 
 class FakePipeline(FakePredictor):

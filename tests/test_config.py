@@ -2,14 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lumbargrade.config import (
-    ConfigError,
-    CropSettings,
-    FitSettings,
-    Recipe,
-    SplitSettings,
-    parse_overrides,
-)
+from lumbargrade.config import CropSettings, FitSettings, Recipe, SplitSettings
+from lumbargrade.settings import ConfigError, parse_overrides
 
 
 def test_settings_round_trip_through_yaml(tmp_path: Path) -> None:

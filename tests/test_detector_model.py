@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from fake_spine import SIZE, arrays
-from lumbargrade.config import ConfigError, DetectorMember, DetectorSettings
+from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.dataset import DetectorBatch, join_runs, whole_view
 from lumbargrade.detector.infer import load_detector
 from lumbargrade.detector.loss import detector_loss
 from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.train import study_errors
 from lumbargrade.labels import View
+from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
 
 TINY = DetectorSettings(

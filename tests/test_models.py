@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from lumbargrade.config import ConfigError
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.models import MemberEntry, open_models, write_manifest
+from lumbargrade.settings import ConfigError
 
 
 def make_folder(folder: Path) -> tuple[MemberEntry, ...]:

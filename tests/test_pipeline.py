@@ -21,11 +21,9 @@ from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import (
     ClassifierMember,
     ClassifierSettings,
-    ConfigError,
     CropSettings,
     DetectorMember,
     DetectorSettings,
-    Settings,
 )
 from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.ensemble import mean_probabilities
@@ -34,6 +32,7 @@ from lumbargrade.metric import reweight_for_metric
 from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, open_models, write_manifest
 from lumbargrade.pipeline import UNCERTAIN_BELOW, Pipeline, choose_device
 from lumbargrade.records import Crop, Landmark, ViewVolume
+from lumbargrade.settings import ConfigError, Settings
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
 
 DETECTOR = DetectorSettings(

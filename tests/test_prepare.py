@@ -23,12 +23,12 @@ from lumbargrade.cache import (
 )
 from lumbargrade.cli.app import app
 from lumbargrade.competition import read_coordinates, read_truth
-from lumbargrade.config import ConfigError
 from lumbargrade.dicom import find_studies, read_study
 from lumbargrade.labels import LEVELS, View
 from lumbargrade.prepare import UNFINISHED, Outcome, prepare_dataset
 from lumbargrade.prepared import prepared_cache
 from lumbargrade.records import InvalidStudyError
+from lumbargrade.settings import ConfigError
 from lumbargrade.volumes import view_volumes
 
 

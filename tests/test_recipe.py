@@ -14,7 +14,6 @@ from lumbargrade.competition import read_points, read_submission
 from lumbargrade.config import (
     AugmentSettings,
     ClassifierSettings,
-    ConfigError,
     CropSettings,
     DetectorSettings,
     FitSettings,
@@ -30,6 +29,7 @@ from lumbargrade.one_member import train_one_classifier
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, survey
 from lumbargrade.recipe import RunSummary, run_recipe
+from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import WEIGHTS, load_weights
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lumbargrade.config import ConfigError, FitSettings
+from lumbargrade.config import FitSettings
+from lumbargrade.settings import ConfigError
 from lumbargrade.training import checkpoint
 from lumbargrade.training.average import update_average
 from lumbargrade.training.loop import fit

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lumbargrade.atomic_files import make_folder, write_beside
-from lumbargrade.config import ConfigError
 from lumbargrade.models import CALIBRATION, MANIFEST, MEMBERS, open_models
+from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS, load_weights, save_weights
 
 

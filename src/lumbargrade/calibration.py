@@ -11,9 +11,9 @@ from jaxtyping import Float, Float64, Int
 from pydantic import Field
 from scipy.optimize import minimize_scalar
 
-from lumbargrade.config import Settings
 from lumbargrade.labels import MISSING_GRADE
 from lumbargrade.metric import FAMILIES, FAMILY_INDEX
+from lumbargrade.settings import Settings
 
 LARGEST_LOG_TEMPERATURE = float(np.log(4.0))
 """Temperatures are sought between 1/4 and 4."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lumbargrade.atomic_files import make_folder, sweep_partial
-from lumbargrade.config import ConfigError
+from lumbargrade.settings import ConfigError
 
 logger = logging.getLogger(__name__)
 

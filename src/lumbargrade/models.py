@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lumbargrade.atomic_files import write_beside
-from lumbargrade.config import ConfigError
 from lumbargrade.labels import VIEWS, View
+from lumbargrade.settings import ConfigError
 
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.yaml"

@@ -11,7 +11,7 @@ from pathlib import Path
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
-from lumbargrade.config import ConfigError, Recipe
+from lumbargrade.config import Recipe
 from lumbargrade.detector.train import train_detector
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import split_studies
@@ -21,6 +21,7 @@ from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
 from lumbargrade.recipe import PREPARED, detector_settings
 from lumbargrade.run_folder import claim_data
+from lumbargrade.settings import ConfigError
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
 from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops

@@ -16,7 +16,7 @@ from jaxtyping import Float64
 
 from lumbargrade.calibration import Calibration, apply_calibration
 from lumbargrade.classifier.infer import Classifier, grade_crops, load_classifier
-from lumbargrade.config import ConfigError, CropSettings
+from lumbargrade.config import CropSettings
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.model import Detector
@@ -28,6 +28,7 @@ from lumbargrade.models import ModelFolder, open_models
 from lumbargrade.prediction import Prediction, place_landmarks
 from lumbargrade.records import Crop, Grades, Landmark, Study, ViewVolume
 from lumbargrade.runtime import prepare_for_networks
+from lumbargrade.settings import ConfigError
 from lumbargrade.volumes import view_volumes
 
 UNCERTAIN_BELOW = 0.5

@@ -20,10 +20,10 @@ from lumbargrade.cache import (
     load_cached,
 )
 from lumbargrade.cache_checksums import check_files, read_checksums
-from lumbargrade.config import ConfigError
 from lumbargrade.labels import MISSING_GRADE, View
 from lumbargrade.prepare import UNFINISHED, Outcome, prepare_dataset
 from lumbargrade.records import InvalidStudyError
+from lumbargrade.settings import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lumbargrade.atomic_files import write_beside
-from lumbargrade.config import ConfigError, Settings
 from lumbargrade.folds import Split
+from lumbargrade.settings import ConfigError, Settings
 from lumbargrade.training.checkpoint import CONFIG
 
 SPLIT = "split.json"

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lumbargrade.config import ConfigError, SequenceSettings
+from lumbargrade.config import SequenceSettings
 from lumbargrade.labels import CONDITIONS, LEVELS
+from lumbargrade.settings import ConfigError
 
 Cells = Float[Tensor, "study 5 5 width"]
 """One vector per cell, by condition and level."""

@@ -11,8 +11,8 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lumbargrade.atomic_files import WriteError
-from lumbargrade.config import ConfigError
 from lumbargrade.records import InvalidStudyError
+from lumbargrade.settings import ConfigError
 
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2

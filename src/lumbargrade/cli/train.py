@@ -8,7 +8,8 @@ from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
 from lumbargrade.cli.stopping import stopping_kindly
-from lumbargrade.config import Recipe, parse_overrides
+from lumbargrade.config import Recipe
+from lumbargrade.settings import parse_overrides
 
 if TYPE_CHECKING:
     from lumbargrade.metric import MetricParts

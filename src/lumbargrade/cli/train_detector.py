@@ -7,8 +7,9 @@ import typer
 
 from lumbargrade.cli.app import app, stderr
 from lumbargrade.cli.stopping import stopping_kindly
-from lumbargrade.config import Recipe, parse_overrides
+from lumbargrade.config import Recipe
 from lumbargrade.labels import View
+from lumbargrade.settings import parse_overrides
 
 
 @app.command("train-detector")

@@ -16,10 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 import lumbargrade.timm_import  # noqa: F401  (before segmentation_models_pytorch)
-from lumbargrade.config import ConfigError, DetectorSettings
+from lumbargrade.config import DetectorSettings
 from lumbargrade.detector.features import feature_count
 from lumbargrade.detector.targets import Channels, channels_of
 from lumbargrade.labels import View
+from lumbargrade.settings import ConfigError
 
 HEATMAP_BIAS = -5.0
 """Of the heatmaps' last layer: nearly all cells are background from the start."""

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import torch
 
-from lumbargrade.config import ConfigError, FitSettings
+from lumbargrade.config import FitSettings
+from lumbargrade.settings import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,104 @@
+"""Strict settings, read from and written to YAML.
+
+What must stay true: an unknown key fails and names the allowed ones.
+"""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lumbargrade.atomic_files import write_beside
+
+
+class ConfigError(ValueError):
+    """A settings file or ``--set`` value that cannot be used."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: strict, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Self:
+        """Read settings from a YAML file, with dotted-key overrides on top."""
+        data = _parse_yaml(path.read_text(), str(path)) or {}
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: expected settings (key: value), found {type(data).__name__}")
+        return cls.from_dict(data, overrides, source=str(path))
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: dict[str, Any],
+        overrides: dict[str, Any] | None = None,
+        *,
+        source: str = "settings",
+    ) -> Self:
+        """Validate plain data; raise ``ConfigError`` naming the key and what is allowed."""
+        data = copy.deepcopy(data)
+        for dotted, value in (overrides or {}).items():
+            _override(data, dotted, value)
+        try:
+            return cls.model_validate_json(json.dumps(data))  # JSON: a list may become a tuple
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error, source)) from error
+
+    def to_yaml(self, path: Path) -> None:
+        """Write the resolved settings."""
+        write_beside(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        line = f"{source}: {where}: {item['msg']}"
+        if item["type"] == "extra_forbidden":
+            allowed = _fields_at(model, item["loc"][:-1])
+            line += f"; allowed: {', '.join(allowed)}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The fields of the nested settings at a location; optional settings count as themselves."""
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        kinds = (annotation, *get_args(annotation))
+        model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+    return tuple(model.model_fields)
+
+
+def _override(data: dict[str, Any], dotted: str, value: Any) -> None:
+    node = data
+    *parents, leaf = dotted.split(".")
+    for key in parents:
+        if node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {dotted}: {key} is the value {node!r}, it has no keys")
+    node[leaf] = value
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+
+
+def parse_overrides(items: list[str]) -> dict[str, Any]:
+    """Turn ``key.sub=value`` strings into overrides; values are read as YAML."""
+    overrides = {}
+    for item in items:
+        key, separator, value = item.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set wants key=value, found {item!r}")
+        overrides[key.strip()] = _parse_yaml(value, f"--set {item}")
+    return overrides
