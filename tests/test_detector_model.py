@@ -54,8 +54,16 @@ def test_maps_and_pointers_have_the_views_channels(
     assert float(said.heatmap_logits.mean()) == pytest.approx(-5.0, abs=0.5)
 
 
-def test_runs_in_a_batch_do_not_see_each_other() -> None:
-    model = tiny(View.SAGITTAL_T1).eval()
+POINTERS = {
+    "lstm": {},
+    "transformer": {"pointer": "transformer"},
+    "own encoder": {"pointer_encoder": "test_resnet"},
+}
+
+
+@pytest.mark.parametrize("change", POINTERS.values(), ids=POINTERS)
+def test_runs_in_a_batch_do_not_see_each_other(change: dict[str, str]) -> None:
+    model = tiny(View.SAGITTAL_T1, TINY.model_copy(update=change)).eval()
     first, second = (run_of(View.SAGITTAL_T1, part) for part in (slice(0, 5), slice(5, 12)))
     joined = join_runs([first, second])
     with torch.inference_mode():
@@ -65,8 +73,27 @@ def test_runs_in_a_batch_do_not_see_each_other() -> None:
         torch.testing.assert_close(getattr(together, name)[5:], getattr(alone, name))
 
 
-def test_a_view_of_one_slice_has_an_answer() -> None:
-    model = tiny(View.SAGITTAL_T2).eval()
+@pytest.mark.parametrize("change", POINTERS.values(), ids=POINTERS)
+def test_every_pointer_sees_the_other_slices_of_its_run(change: dict[str, str]) -> None:
+    model = tiny(View.SAGITTAL_T1, TINY.model_copy(update=change)).eval()
+    batch = run_of(View.SAGITTAL_T1, slice(0, 5))
+    features = batch.features.clone().requires_grad_(True)
+    logits = model(batch.images, features, batch.lengths).pointer_logits
+    (gradient,) = torch.autograd.grad(logits[0, 0], features)
+    assert (gradient.abs().amax(dim=1) > 0).all()
+
+
+def test_an_encoder_of_the_pointers_own_leaves_the_heatmaps_encoder_alone() -> None:
+    model = tiny(View.SAGITTAL_T2, TINY.model_copy(update={"pointer_encoder": "test_resnet"}))
+    batch = run_of(View.SAGITTAL_T2, slice(4, 7))
+    model(batch.images, batch.features, batch.lengths).pointer_logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.own_encoder.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in model.encoder.parameters())
+
+
+@pytest.mark.parametrize("change", POINTERS.values(), ids=POINTERS)
+def test_a_view_of_one_slice_has_an_answer(change: dict[str, str]) -> None:
+    model = tiny(View.SAGITTAL_T2, TINY.model_copy(update=change)).eval()
     batch = run_of(View.SAGITTAL_T2, slice(6, 7))
     with torch.inference_mode():
         said = model(batch.images, batch.features, batch.lengths)

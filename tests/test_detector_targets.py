@@ -119,6 +119,16 @@ def test_points_that_no_slice_reaches_and_unlabelled_ones_are_not_shown() -> Non
     assert weights[:, 2:].sum() == 0
 
 
+def test_plain_labels_mark_the_nearest_slice_alone() -> None:
+    grid = affines(View.SAGITTAL_T2)
+    points = np.array([(grid[k] @ [offset, 30, 30, 1.0])[:3] for k, offset in ((3, 0.3), (12, 0))])
+    expanding, shown = slice_weights(project(grid, points), SIZE, 0.5)
+    plain, still_shown = slice_weights(project(grid, points), SIZE, 0.5, expanding=False)
+    np.testing.assert_array_equal(plain, expanding == 1.0)
+    np.testing.assert_array_equal(plain.sum(axis=0), shown)
+    np.testing.assert_array_equal(shown, still_shown)
+
+
 def test_channels_cover_all_thirty_points_once() -> None:
     channels = [channels_of(view, share_maps=True) for view in View]
     assert [len(item.landmarks) for item in channels] == [10, 10, 10]

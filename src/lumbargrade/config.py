@@ -69,6 +69,12 @@ class DetectorSettings(Settings):
     one_slice_probability: float = Field(default=0.15, ge=0, le=1)
     """Of training on single mid-sagittal slices (sagittal T2 alone)."""
     lstm_hidden: int = Field(default=96, ge=8)
+    pointer: Literal["lstm", "transformer"] = "lstm"
+    """What runs over the slices: a bi-LSTM, or a pre-norm transformer layer as wide."""
+    pointer_encoder: str | None = None
+    """An encoder of the pointer's own; None shares the heatmaps' encoder."""
+    expanding_labels: bool = True
+    """A point's label fades over the neighbouring slices; else its nearest slice alone has it."""
     label_sigma_px: float = Field(default=4.0, gt=0)
     """On the 256 grid."""
     slice_decay: float = Field(default=0.5, gt=0, lt=1)

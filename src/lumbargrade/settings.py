@@ -28,7 +28,9 @@ class Settings(BaseModel):
         """Read settings from a YAML file, with dotted-key overrides on top."""
         data = _parse_yaml(path.read_text(), str(path)) or {}
         if not isinstance(data, dict):
-            raise ConfigError(f"{path}: expected settings (key: value), found {type(data).__name__}")
+            raise ConfigError(
+                f"{path}: expected settings (key: value), found {type(data).__name__}"
+            )
         return cls.from_dict(data, overrides, source=str(path))
 
     @classmethod

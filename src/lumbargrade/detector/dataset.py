@@ -128,7 +128,9 @@ def see_points(arrays: ViewArrays, settings: DetectorSettings) -> SeenPoints:
     """Project a study's points into all slices of its view."""
     channels = channels_of(arrays.view, share_maps=settings.share_maps)
     local = project(arrays.affines, arrays.landmarks_lps_mm[list(channels.landmarks)])
-    weights, known = slice_weights(local, arrays.pixels.shape[1], settings.slice_decay)
+    weights, known = slice_weights(
+        local, arrays.pixels.shape[1], settings.slice_decay, expanding=settings.expanding_labels
+    )
     return SeenPoints(channels=channels, local=local, weights=weights, known=known)
 
 

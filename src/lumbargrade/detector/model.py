@@ -1,8 +1,8 @@
 """The detector: a U-Net that says where in the plane, and a pointer that says on which slice.
 
-After the two-branch detector of the 5th-place solution of the RSNA 2024 competition, with one
-encoder for both branches: encoder → decoder cut at the heatmap's stride → heatmaps, and
-encoder → pooled features + place of the slice → bi-LSTM over the slices → pointer.
+After the two-branch detector of the 5th-place solution of the RSNA 2024 competition: encoder →
+decoder cut at the heatmap's stride → heatmaps, and the same encoder (or one of the pointer's own) →
+pooled features + place of the slice → sequence model over the slices → pointer (``pointer.py``).
 
 What must stay true: a slice's heatmap depends on that slice and its two neighbours alone, its
 pointer on the slices of its own run alone, and neither on how runs are put together in a batch.
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import lumbargrade.timm_import  # noqa: F401  (before segmentation_models_pytorch)
 from lumbargrade.config import DetectorSettings
 from lumbargrade.detector.features import feature_count
+from lumbargrade.detector.pointer import Pointer, pooling_encoder
 from lumbargrade.detector.targets import Channels, channels_of
 from lumbargrade.labels import View
 from lumbargrade.settings import ConfigError
@@ -25,43 +26,12 @@ from lumbargrade.settings import ConfigError
 HEATMAP_BIAS = -5.0
 """Of the heatmaps' last layer: nearly all cells are background from the start."""
 
-POINTER_BIAS = -2.0
-POINTER_WIDTH = 96
-"""Pooled features are narrowed to this before the LSTM."""
-
 
 class DetectorOutput(NamedTuple):
     """What the network says about slices, as logits."""
 
     heatmap_logits: Float[Tensor, "slice map height width"]
     pointer_logits: Float[Tensor, "slice channel"]
-
-
-class Pointer(nn.Module):
-    """Which slice shows which point: a bi-LSTM over the slices of a run."""
-
-    def __init__(self, *, pooled: int, features: int, hidden: int, channels: int) -> None:
-        super().__init__()
-        self.narrow = nn.Sequential(
-            nn.Linear(pooled + features, POINTER_WIDTH), nn.LayerNorm(POINTER_WIDTH), nn.ReLU()
-        )
-        self.lstm = nn.LSTM(POINTER_WIDTH, hidden, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(2 * hidden + features, channels)
-        nn.init.constant_(self.head.bias, POINTER_BIAS)
-
-    def forward(
-        self,
-        pooled: Float[Tensor, "slice pooled"],
-        features: Float[Tensor, "slice feature"],
-        lengths: Int[Tensor, "run"],
-    ) -> Float[Tensor, "slice channel"]:
-        """Logits of all slices; runs lie one after the other, ``lengths`` slices each."""
-        narrow = self.narrow(torch.cat([pooled, features], dim=1))
-        runs = list(torch.split(narrow, lengths.tolist()))
-        packed, _ = self.lstm(nn.utils.rnn.pack_sequence(runs, enforce_sorted=False))
-        states = torch.cat(nn.utils.rnn.unpack_sequence(packed))  # (slice, 2 · hidden)
-        logits: Tensor = self.head(torch.cat([states, features], dim=1))
-        return logits
 
 
 class Detector(nn.Module):
@@ -93,8 +63,12 @@ class Detector(nn.Module):
         self.heatmap_head = nn.Conv2d(settings.decoder_channels[-1], maps, kernel_size=3, padding=1)
         nn.init.normal_(self.heatmap_head.weight, std=1e-2)
         self.heatmap_head.bias = nn.Parameter(torch.full((maps,), HEATMAP_BIAS))
+        pooled = self.encoder.out_channels[-1]
+        if settings.pointer_encoder is not None:
+            self.own_encoder, pooled = pooling_encoder(settings.pointer_encoder)
         self.pointer = Pointer(
-            pooled=self.encoder.out_channels[-1] + maps,
+            kind=settings.pointer,
+            pooled=pooled + maps,
             features=feature_count(view),
             hidden=settings.lstm_hidden,
             channels=len(self.channels.landmarks),
@@ -131,7 +105,9 @@ class Detector(nn.Module):
         decoded = self.decoder(stages)  # (slice, channel, row / stride, column / stride)
         logits = self.heatmap_head(decoded).contiguous()  # (slice, map, height, width)
         peaks = logits.detach().amax(dim=(2, 3)) / abs(HEATMAP_BIAS)
-        return logits, torch.cat([stages[-1].mean(dim=(2, 3)), peaks], dim=1)
+        own = self.settings.pointer_encoder is not None
+        pooled = self.own_encoder(centred) if own else stages[-1].mean(dim=(2, 3))
+        return logits, torch.cat([pooled, peaks], dim=1)
 
 
 def build_detector(view: View, settings: DetectorSettings) -> Detector:

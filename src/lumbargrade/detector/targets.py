@@ -121,7 +121,7 @@ def project(
 
 
 def slice_weights(
-    local: Float64[np.ndarray, "slice point 3"], size: int, decay: float
+    local: Float64[np.ndarray, "slice point 3"], size: int, decay: float, *, expanding: bool = True
 ) -> tuple[Float64[np.ndarray, "slice point"], Bool[np.ndarray, "point"]]:
     """How strongly each slice shows each point.
 
@@ -129,6 +129,7 @@ def slice_weights(
         local: as :func:`project` gives it.
         size: rows and columns of the slices.
         decay: weight of a slice one spacing away.
+        expanding: False leaves the nearest slice alone.
 
     Returns:
         ``decay ** |distance in spacings|``, 0 beyond ``REACH_SPACINGS`` and outside the image, 1 on
@@ -139,7 +140,8 @@ def slice_weights(
     distance = np.where(labelled, np.abs(local[..., 0]), np.inf)
     inside = ((local[..., 1:] >= -0.5) & (local[..., 1:] <= size - 0.5)).all(axis=2)
     distance = np.where(inside, distance, np.inf)
-    weights = np.where(distance <= REACH_SPACINGS, decay**distance, 0.0)
+    reach = REACH_SPACINGS if expanding else -1.0
+    weights = np.where(distance <= reach, decay**distance, 0.0)
     nearest = distance.argmin(axis=0)
     points = np.arange(local.shape[1])
     shown = distance[nearest, points] <= 1.0
