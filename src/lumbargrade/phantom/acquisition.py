@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.fft import fft2, fftshift, ifft2, ifftshift
 from scipy.ndimage import map_coordinates
 
-from lumbargrade.phantom.body import LOW_MM, STEP_MM, Body
+from lumbargrade.phantom.body import Body
 from lumbargrade.phantom.canvas import Canvas
 from lumbargrade.phantom.protocol import SUB_SLICES, SeriesProtocol
 from lumbargrade.phantom.spine import Spine
@@ -42,10 +42,9 @@ class Scanner:
             + np.arange(rows)[:, None, None] * to_canonical[:, 1]
             + np.arange(columns)[:, None] * to_canonical[:, 2]
         ).reshape(-1, 3)
-        image = map_coordinates(
-            self.surroundings, ((grid - LOW_MM) / STEP_MM).T, order=1, output=np.float64
-        )
-        x, d, s = self._spine_frame(grid)
+        index = self.body.index(grid)
+        image = map_coordinates(self.surroundings, index, order=1, output=np.float64)
+        x, d, s = self._spine_frame(grid, index[1:])
         near = np.ones(len(grid), dtype=bool)
         for value, (low, high) in zip((x, d, s), self.limits, strict=True):
             near &= (value > low - 4) & (value < high + 4)
@@ -82,8 +81,7 @@ class Scanner:
             total += colour + (1 - coverage) * behind
         return total / len(offsets)
 
-    def _spine_frame(self, grid: Values) -> tuple[Values, Values, Values]:
-        index = ((grid[:, 1:] - LOW_MM[1:]) / STEP_MM).T
+    def _spine_frame(self, grid: Values, index: Values) -> tuple[Values, Values, Values]:
         d = map_coordinates(self.body.depth, index, order=1, mode="nearest")
         s = map_coordinates(self.body.height, index, order=1, mode="nearest")
         return grid[:, 0] - np.interp(s, self.spine.s_mm, self.spine.bend_mm), d, s

@@ -94,10 +94,20 @@ class Spine:
     def depth_and_height(
         self, y: NDArray[np.float64], z: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(d, s) of canonical (y, z), by Newton steps on the foot point of the curve."""
-        s = np.interp(z, self.z_mm, self.s_mm)
+        """(d, s) of canonical (y, z): the nearest sample of the curve, refined by Newton steps.
+
+        Where the curve's normals cross, beyond its radius, the nearer foot point counts.
+        """
+        coarse = slice(None, None, 8)
+        s = np.full(y.shape, self.s_mm[0])
+        least = np.full(y.shape, np.inf)
+        for place in zip(self.y_mm[coarse], self.z_mm[coarse], self.s_mm[coarse], strict=True):
+            square = (y - place[0]) ** 2 + (z - place[1]) ** 2
+            nearer = square < least
+            np.copyto(s, place[2], where=nearer)
+            np.copyto(least, square, where=nearer)
         slope = np.gradient(self.tilt_rad, _STEP_MM)
-        for _ in range(8):
+        for _ in range(4):
             tilt = np.interp(s, self.s_mm, self.tilt_rad)
             dy = y - np.interp(s, self.s_mm, self.y_mm)
             dz = z - np.interp(s, self.s_mm, self.z_mm)

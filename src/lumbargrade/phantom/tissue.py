@@ -34,6 +34,8 @@ class Tissue(IntEnum):
     VESSEL = 12
     VISCERA = 13
     VEIN = 14
+    KIDNEY = 15
+    BOWEL_FLUID = 16
 
 
 # proton density, T1 at 1.5 T, T1 at 3 T, T2 (ms)
@@ -53,6 +55,8 @@ _PROPERTIES = {
     Tissue.VESSEL: (0.06, 1400.0, 1600.0, 100.0),
     Tissue.VISCERA: (0.75, 720.0, 850.0, 62.0),
     Tissue.VEIN: (0.8, 1300.0, 1500.0, 140.0),
+    Tissue.KIDNEY: (0.85, 900.0, 1150.0, 80.0),
+    Tissue.BOWEL_FLUID: (0.95, 1900.0, 2300.0, 180.0),
 }
 
 
