@@ -1,4 +1,4 @@
-"""What lies before and beside the lumbar spine: psoas, great vessels, kidneys, liver, bowel.
+"""What lies before and beside the lumbar spine: psoas, great vessels, kidneys, liver.
 
 What must stay true: everything is placed from the spine's own course and clear of the vertebrae,
 in fat; nothing here is graded.
@@ -7,10 +7,10 @@ in fat; nothing here is graded.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lumbargrade.phantom.body_grid import Field, Fields
-from lumbargrade.phantom.habitus import Habitus
+from lumbargrade.phantom.body_grid import Field, Fields, smooth_noise
+from lumbargrade.phantom.bowel import paint_bowel
+from lumbargrade.phantom.habitus import Habitus, place
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.tissue import Tissue
 
@@ -27,17 +27,6 @@ class Column:
     gain: float = 1.0
     wander_mm: float = 0.0
     """How far it strays sideways."""
-
-
-def place(spine: Spine, x: float, depth: float, height: float) -> tuple[float, float, float]:
-    """Canonical position of (x, d, s) at size 1, in the patient's size."""
-    s = height * spine.size
-    tilt = float(spine.tilt_at(s))
-    return (
-        float(x * spine.size + np.interp(s, spine.s_mm, spine.bend_mm)),
-        float(np.interp(s, spine.s_mm, spine.y_mm) + depth * spine.size * np.cos(tilt)),
-        float(np.interp(s, spine.s_mm, spine.z_mm) + depth * spine.size * np.sin(tilt)),
-    )
 
 
 def paint_column(
@@ -73,7 +62,7 @@ def paint_abdomen(
     rng: np.random.Generator, fields: Fields, habitus: Habitus, spine: Spine, inside: Field
 ) -> None:
     """Paint everything; ``inside`` is the depth below the deep fascia."""
-    _mesentery(fields, habitus, inside)
+    _mesentery(rng, fields, habitus, inside)
     _organs(rng, fields, spine)
     paint_bowel(rng, fields, habitus, spine, inside)
     build = float(rng.uniform(0.8, 1.15))
@@ -90,7 +79,7 @@ def paint_abdomen(
                    tissue=Tissue.MUSCLE, fat=0.05 + 0.1 * habitus.infiltration),
             texture=0.05,
         )  # fmt: skip
-        loin = ((195, 50, 6, 9, 5), (150, 56, 4, 15, 6.5), (90, 64, 3, 19, 7.5),
+        loin = ((195, 46, 4, 9, 5), (150, 50, 3, 14, 6.5), (90, 58, 3, 19, 8),
                 (50, 70, 2, 20, 8), (32, 74, 2, 16, 6))  # fmt: skip
         paint_column(
             rng, fields, spine,
@@ -179,60 +168,13 @@ def _organs(rng: np.random.Generator, fields: Fields, spine: Spine) -> None:
             fields.put(window, inside, tissue, gain=gain)
 
 
-def _mesentery(fields: Fields, habitus: Habitus, inside: Field) -> None:
+def _mesentery(rng: np.random.Generator, fields: Fields, habitus: Habitus, inside: Field) -> None:
     """Strands and small vessels in the fat of the abdomen."""
     window = fields.window((-205, 205), (-205, 30), (-210, 210))
     strands = fields.patches[window] - 0.5 * fields.fibres[window]
     share = np.clip(strands - np.float32(1.3 + 0.4 * habitus.weight), 0, 0.7)
-    share *= inside[window] > habitus.wall + 1
-    fields.fat[window] *= 1 - share
-
-
-def paint_bowel(
-    rng: np.random.Generator, fields: Fields, habitus: Habitus, spine: Spine, inside: Field
-) -> None:
-    """Loops of bowel in front of the great vessels, with gas, fluid or stool and thin walls."""
-    front = np.array([place(spine, 0, -52, h)[1:] for h in np.arange(-70.0, 220, 10)])
-    order = np.argsort(front[:, 1])
-    count = int(700 * (1.1 - 0.5 * habitus.weight))
-    places = rng.uniform((-150, -190, -200), (150, 20, 205), (count, 3))
-    kinds, sizes = rng.random(count), rng.uniform(8, 18, count)
-    stretches, directions = rng.uniform(1.0, 2.6, count), rng.standard_normal((count, 3))
-    nearest = [
-        np.minimum(np.searchsorted(axis, places[:, i]), len(axis) - 1)
-        for i, axis in enumerate((fields.x, fields.y, fields.z))
-    ]
-    limit = np.interp(places[:, 2], front[order, 1], front[order, 0]) - sizes
-    limit += 40 * np.clip((np.abs(places[:, 0]) - 75) / 20, 0, 1)
-    free = (places[:, 1] < limit) & (inside[tuple(nearest)] > habitus.wall + sizes)
-    for k in np.flatnonzero(free):
-        x, y, z = map(float, places[k])
-        paint_loop(
-            fields, (x, y, z), float(sizes[k]), float(stretches[k]), directions[k], float(kinds[k])
-        )
-
-
-def paint_loop(
-    fields: Fields, centre: tuple[float, float, float], size: float, stretch: float,
-    direction: NDArray[np.float64], kind: float,
-) -> None:  # fmt: skip
-    """One loop: a spindle around a centre; ``kind`` from 0 to 1 says what is in it."""
-    axis = (direction / np.linalg.norm(direction)).astype(np.float32)
-    window = fields.around(
-        centre, np.float32(size) * (1 + np.float32(stretch - 1) * np.abs(axis)) + 2
-    )
-    x, y, z = fields.axes(window)
-    dx, dy, dz = (v - np.float32(c) for v, c in zip((x, y, z), centre, strict=True))
-    along = dx * axis[0] + dy * axis[1] + dz * axis[2]
-    square = dx**2 + dy**2 + dz**2 - along**2
-    radius = np.sqrt(np.maximum(square, 0) + (along / np.float32(stretch)) ** 2)
-    inside = np.float32(size) - radius
-    gas = kind < 0.22
-    tissue, gain = (
-        (Tissue.AIR, 1.0) if gas
-        else (Tissue.BOWEL_FLUID, 0.9) if kind < 0.38
-        else (Tissue.VISCERA, 0.65 + 0.8 * (kind - 0.38))
-    )  # fmt: skip
-    uneven = fields.patches[window]
-    fields.put(window, inside + 0.8 * uneven, tissue, gain=np.float32(gain) * (1 + 0.08 * uneven))
-    fields.darken(window, inside + 0.8 * uneven - 1.0, 1.5, 0.15 if gas else 0.5)
+    within = inside[window] > habitus.wall + 1
+    fields.fat[window] *= 1 - share * within
+    a, b, c = fields.axes(window)
+    cloudy = np.float32(0.09) * smooth_noise(rng, (a, b, c), (22.0, 22.0, 30.0))
+    fields.gain[window] *= 1 + cloudy * within

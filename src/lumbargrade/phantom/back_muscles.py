@@ -56,39 +56,41 @@ def paint_back_muscles(
     inside = (1 - np.sqrt(sideways**2 * np.sqrt(sideways) + along * np.sqrt(along))) * half
     inside += np.float32(0.6) * wobble
     inside -= np.float32(3.0) * np.exp(-((side / 7) ** 2)) * (depth > middle)
-    inside[:, (depth < -5) | (h < -115)] = -1
+    inside[:, (depth < -5) | (h < -115)] = -9
 
-    fat = _streaks(rng, fields, habitus, window, depth, h, x)
+    fat = _streaks(rng, fields, habitus, window, depth, h, x, wobble)
     tilt = np.float32(0.35) * (depth - 32)
-    thick = np.float32(0.6 + 1.2 * habitus.infiltration)
+    thick = np.float32(1.0 + 1.2 * habitus.infiltration)
     for line, share in ((border - tilt, 0.9), (0.68 * width - tilt, 0.6)):
         cleft = np.abs(side - line[None] + np.float32(2.2) * wobble)
         fat = np.maximum(
-            fat, np.float32(share) * np.clip(1.3 + np.float32(0.3) * wobble - cleft / thick, 0, 1)
+            fat, np.float32(share) * np.clip(1.2 + np.float32(0.5) * wobble - cleft / thick, 0, 1)
         )
     gain = 1 + np.float32(0.05) * fields.fibres[window]
     fields.put(window, inside, Tissue.MUSCLE, fat=np.minimum(fat, np.float32(0.95)), gain=gain)
-    behind = np.where((depth > middle)[None], inside + np.float32(0.4), np.float32(9))
+    behind = np.where(
+        (depth > middle) & (side < 0.75 * width), inside + np.float32(0.4), np.float32(9)
+    )
     fields.darken(window, behind, 1.0, 0.55)
     _between_spinous(rng, fields, window, depth, h, x)
 
 
 def _streaks(
     rng: np.random.Generator, fields: Fields, habitus: Habitus, window: Window,
-    depth: Field, h: Field, x: Field,
+    depth: Field, h: Field, x: Field, clusters: Field,
 ) -> Field:  # fmt: skip
     """Share of fat in the muscles: stripes along oblique fibres, more in the lower levels."""
-    lateral = np.arange(-84, 86, 2.2)
-    grid = rng.standard_normal((len(lateral), 100, 56), dtype=np.float32)
-    grid = gaussian_filter(grid, (0.75, 0.75, 0.75))
+    lateral = np.arange(-84, 87, 2.8)
+    grid = rng.standard_normal((len(lateral), 80, 46), dtype=np.float32)
+    grid = gaussian_filter(grid, (0.85, 0.85, 0.85))
     grid /= grid.std()
     near = np.abs(depth - 26) < 36
-    fibre = (depth[near] + 0.3 * h[near] + 50) / 1.9
-    index = np.stack([np.clip(fibre, 0, 99), np.clip((h[near] + 150) / 7.0, 0, 55)])
+    fibre = (depth[near] + 0.3 * h[near] + 50) / 2.4
+    index = np.stack([np.clip(fibre, 0, 79), np.clip((h[near] + 150) / 8.5, 0, 45)])
     planes = np.zeros((len(lateral), *depth.shape), np.float32)
     for plane, out in zip(grid, planes, strict=True):
         out[near] = map_coordinates(plane, index, order=1)
-    position = (fields.x[window[0]] + 84) / 2.2
+    position = (fields.x[window[0]] + 84) / 2.8
     first = np.clip(position.astype(int), 0, len(lateral) - 2)
     share = (position - first)[:, None, None].astype(np.float32)
     noise = planes[first]
@@ -101,6 +103,7 @@ def _streaks(
     )
     level += np.float32(rng.normal(0, 0.15)) * np.sign(x)
     noise += level
+    noise -= np.float32(0.45) * clusters
     return np.asarray(np.clip(noise, 0, 1) * np.float32(0.9), np.float32)
 
 

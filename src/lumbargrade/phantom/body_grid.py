@@ -47,7 +47,7 @@ class Axis:
 
 AXES = (
     Axis(reach=(-205.0, 205.0), fine=(-105.0, 105.0), step=2.1, coarse_step=5.0),
-    Axis(reach=(-200.0, 176.0), fine=(-100.0, 112.0), step=1.6, coarse_step=3.2),
+    Axis(reach=(-200.0, 176.0), fine=(-99.2, 112.0), step=1.6, coarse_step=3.2),
     Axis(reach=(-206.0, 206.0), fine=(-135.0, 135.0), step=1.8, coarse_step=3.6),
 )
 """Canonical x, y and z."""
@@ -101,7 +101,7 @@ class Fields:
         self, window: Window, inside_mm: Field, tissue: Tissue, *, fat: Field | float = 0.0,
         gain: Field | float = 1.0, edge_mm: float = 2.2,
     ) -> None:  # fmt: skip
-        """Fill a shape with a tissue; at its rim it mixes with fat over ``edge_mm``.
+        """Fill a shape with a tissue; at its rim it mixes with the fat around it over ``edge_mm``.
 
         Args:
             window: where the shape may be.
@@ -112,10 +112,11 @@ class Fields:
             edge_mm: width of the soft edge, inside the shape.
         """
         where = inside_mm > 0
-        rim = 1 - np.clip(inside_mm / np.float32(edge_mm), 0, 1)
+        rim = self.fat[window] * (1 - np.clip(inside_mm / np.float32(edge_mm), 0, 1))
         self.tissue[window][where] = int(tissue)
+        softened = 1 + (np.asarray(gain, np.float32) - 1) * (1 - rim)
         np.copyto(self.fat[window], np.maximum(rim, np.asarray(fat, np.float32)), where=where)
-        np.copyto(self.gain[window], np.asarray(gain, np.float32), where=where)
+        np.copyto(self.gain[window], softened, where=where)
 
     def darken(self, window: Window, distance_mm: Field, width_mm: float, share: float) -> None:
         """A thin dark sheet where a distance is zero."""
@@ -134,22 +135,39 @@ class Fields:
 def smooth_noise(
     rng: np.random.Generator, axes: tuple[Field, Field, Field], scale_mm: tuple[float, float, float]
 ) -> Field:
-    """Smooth noise of unit spread at the grid of some axes; features span about ``scale_mm``."""
-    a, b, c = (_spline_weights(v.ravel(), scale) for v, scale in zip(axes, scale_mm, strict=True))
-    knots = (a.shape[1], b.shape[1], c.shape[1])
+    """Smooth noise of unit spread at the grid of some axes; features span about ``scale_mm``.
+
+    White noise on a coarse lattice, through cubic B-splines. Sums of four terms rather than matrix
+    products: those would differ with the number of threads and stall on a busy machine.
+    """
+    first, weights = zip(
+        *(_spline(v.ravel(), scale) for v, scale in zip(axes, scale_mm, strict=True)), strict=True
+    )
+    knots = [int(knot[-1]) + 4 for knot in first]
     field = rng.standard_normal(knots, dtype=np.float32)
-    field = (a @ field.reshape(knots[0], -1)).reshape(len(a), *knots[1:])
-    spread = np.prod([np.sqrt((w**2).sum(axis=1).mean()) for w in (a, b, c)])
-    result: Field = np.matmul(b, field) @ (c.T / np.float32(spread))
+    spread = np.prod([np.sqrt((w**2).sum(axis=1).mean()) for w in weights])
+    field /= np.float32(spread)
+    for axis in (0, 1):
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        field = sum(
+            (np.take(field, first[axis] + k, axis) * weights[axis][:, k].reshape(shape))
+            for k in range(4)
+        )
+    result = np.empty((*field.shape[:2], len(first[2])), np.float32)
+    for plane, out in zip(field, result, strict=True):
+        np.multiply(plane[:, first[2]], weights[2][:, 0], out=out)
+        for k in range(1, 4):
+            out += plane[:, first[2] + k] * weights[2][:, k]
     return result
 
 
-def _spline_weights(positions: Field, scale: float) -> Field:
-    """Cubic B-spline weights (position, knot) of knots ``scale`` mm apart."""
-    first = float(positions[0])
-    count = int((float(positions[-1]) - first) / scale) + 4
-    knots = first + scale * (np.arange(count) - 1)
-    t = np.abs(positions[:, None] - knots[None]) / scale
-    inner = 2 / 3 - t**2 + t**3 / 2
-    outer = np.maximum(2 - t, 0) ** 3 / 6
-    return np.asarray(np.where(t < 1, inner, outer), np.float32)
+def _spline(positions: Field, scale: float) -> tuple[NDArray[np.int64], Field]:
+    """First of the four knots ``scale`` mm apart around each position, and their weights."""
+    place = (positions - positions[0]) / np.float32(scale)
+    first = np.floor(place).astype(np.int64)
+    t = (place - first)[:, None]
+    weights = np.concatenate(
+        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
+    )
+    return first, np.asarray(weights / 6, np.float32)

@@ -74,3 +74,14 @@ def draw_habitus(rng: np.random.Generator, spine: Spine, z: Line) -> Habitus:
 def low_of(z: Line) -> Line:
     """From 0 at the waist to 1 at the hips."""
     return np.asarray(1 / (1 + np.exp((z + 70) / 25)))
+
+
+def place(spine: Spine, x: float, depth: float, height: float) -> tuple[float, float, float]:
+    """Canonical position of (x, d, s) at size 1, in the patient's size."""
+    s = height * spine.size
+    tilt = float(spine.tilt_at(s))
+    return (
+        float(x * spine.size + np.interp(s, spine.s_mm, spine.bend_mm)),
+        float(np.interp(s, spine.s_mm, spine.y_mm) + depth * spine.size * np.cos(tilt)),
+        float(np.interp(s, spine.s_mm, spine.z_mm) + depth * spine.size * np.sin(tilt)),
+    )

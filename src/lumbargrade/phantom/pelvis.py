@@ -5,9 +5,9 @@ What must stay true: everything stays lateral to or in front of the painted sacr
 
 import numpy as np
 
-from lumbargrade.phantom.abdomen import paint_loop, place
 from lumbargrade.phantom.body_grid import Field, Fields
-from lumbargrade.phantom.habitus import Habitus
+from lumbargrade.phantom.bowel import paint_loop
+from lumbargrade.phantom.habitus import Habitus, place
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.tissue import Tissue
 
@@ -68,17 +68,20 @@ def _wing(
 
 
 def _rectum(rng: np.random.Generator, fields: Fields, spine: Spine) -> None:
-    """Rectosigmoid in front of the sacrum, uterus or loops, and the bladder."""
-    for height in (-30.0, -52.0, -74.0, -95.0):
-        size = float(rng.uniform(10, 18))
-        centre = place(
-            spine, float(rng.normal(0, 7)), -24 - size - float(rng.uniform(0, 8)), height
-        )
-        direction = np.array([rng.normal(0, 0.4), 0.3, -1.0])
-        paint_loop(fields, centre, size, 1.5, direction, float(rng.random()))
-    middle = place(spine, float(rng.normal(0, 6)), -80, -50)
+    """Rectosigmoid in front of the sacrum, a uterus in half of the patients, and the bladder."""
+    heights = np.array([-18.0, -36, -54, -74, -95])
+    sizes = rng.uniform(9, 17, 4)
+    gaps = rng.uniform(2, 14, 5)
+    course = np.array(
+        [place(spine, float(rng.normal(0, 7)), -26 - 14 - float(gap), float(height))
+         for height, gap in zip(heights, gaps, strict=True)]
+    )  # fmt: skip
+    for part, size in enumerate(sizes):
+        paint_loop(fields, course[part : part + 2], float(size), float(rng.random()))
+    middle = np.array(place(spine, float(rng.normal(0, 6)), -85, -50))
     if rng.random() < 0.5:
-        paint_loop(fields, middle, float(rng.uniform(20, 28)), 1.5, rng.standard_normal(3), 0.9)
-    full = float(rng.uniform(18, 36))
-    centre = (middle[0], middle[1] - 42, middle[2] - 22)
-    paint_loop(fields, centre, full, 1.2, np.array([1.0, 0.2, 0.1]), 0.3)
+        course = middle + np.array([[0.0, -12, 8], [0, 12, -6]])
+        paint_loop(fields, course, float(rng.uniform(16, 23)), 0.9)
+    full = float(rng.uniform(16, 34))
+    course = middle + np.array([[-9.0, -45, -24], [9, -45, -24]])
+    paint_loop(fields, course, full, 0.3)

@@ -107,7 +107,7 @@ class Spine:
             np.copyto(s, place[2], where=nearer)
             np.copyto(least, square, where=nearer)
         slope = np.gradient(self.tilt_rad, _STEP_MM)
-        for _ in range(4):
+        for _ in range(6):
             tilt = np.interp(s, self.s_mm, self.tilt_rad)
             dy = y - np.interp(s, self.s_mm, self.y_mm)
             dz = z - np.interp(s, self.s_mm, self.z_mm)

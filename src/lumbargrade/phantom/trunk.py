@@ -35,8 +35,9 @@ def paint_trunk(rng: np.random.Generator, fields: Fields, habitus: Habitus) -> F
     wall *= np.where(u < -0.75, np.float32(0.6), np.float32(1))
     layer = np.minimum(inside, wall[None] - inside)
     muscle = np.clip(layer * np.float32(0.6), 0, 1)
+    lateral = np.float32(0.4) * np.clip((np.abs(x) - 55) / 15, 0, 1)[:, None, None]
     for share in (0.3, 0.62):
-        muscle *= 1 - 0.4 * np.clip(1.4 - np.abs(inside - share * wall[None]), 0, 1)
+        muscle *= 1 - lateral * np.clip(1.4 - np.abs(inside - share * wall[None]), 0, 1)
     fields.fat -= muscle
 
     _septa(fields, depth_mm, thickness)
