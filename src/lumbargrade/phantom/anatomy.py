@@ -101,7 +101,7 @@ def _solve_level(
         s_mm=s,
         disc_height_mm=height,
         bulge_mm=uncut_front + sac.front_cut_mm - gap if level < 4 else sac.front_cut_mm + gap,
-        hydration=float(np.clip(rng.normal(0.75 - 1.2 * height_loss, 0.22), 0, 1)),
+        hydration=float(np.clip(rng.normal(0.72 - 1.2 * height_loss, 0.32), 0, 1)),
         sac=sac,
         sac_centre_d_mm=centre_d,
         canal_area_mm2=area,

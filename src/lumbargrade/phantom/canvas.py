@@ -16,7 +16,7 @@ Field = NDArray[np.float64]
 SignedDistance = Callable[[Field, Field, Field], Field]
 """(x, d, s), broadcastable, in mm → signed distance in mm, negative inside."""
 
-STEP_MM = (0.65, 0.55, 0.75)
+STEP_MM = (0.62, 0.42, 0.6)
 """Voxel size along x, d and s."""
 
 
@@ -54,7 +54,10 @@ class Canvas:
         if not (len(x) and len(d) and len(s)):
             return
         distance = shape(x[:, None, None], d[None, :, None], s[None, None, :])
-        alpha = np.clip(0.5 - distance / STEP_MM[1], 0, 1).astype(np.float32)
+        alpha = np.asarray(distance * (-1 / STEP_MM[1]), np.float32)
+        alpha += np.float32(0.5)
+        np.clip(alpha, 0, 1, out=alpha)
+        window, alpha = _without_rim(window, np.broadcast_to(alpha, (len(x), len(d), len(s))))
         signals = self.signals[:, tissue] if isinstance(tissue, int) else tissue
         keep = 1 - alpha
         for colour, signal in zip(self.colour, signals, strict=True):
@@ -73,12 +76,34 @@ class Canvas:
         )
         return x, d, s
 
-    def to_index(self, x: Field, d: Field, s: Field) -> list[Field]:
-        """Fractional grid index of places in mm."""
-        return [
-            (value - axis[0]) / step
-            for value, axis, step in zip((x, d, s), self.axes, STEP_MM, strict=True)
-        ]
+    def to_index(self, places: tuple[Float32[np.ndarray, "n"], ...]) -> Float32[np.ndarray, "3 n"]:
+        """Fractional grid index of places (x, d, s) in mm."""
+        return np.stack(
+            [
+                (value - np.float32(axis[0])) / np.float32(step)
+                for value, axis, step in zip(places, self.axes, STEP_MM, strict=True)
+            ]
+        )
+
+
+Window = tuple[slice, slice, slice]
+
+
+def _without_rim(
+    window: Window, alpha: Float32[np.ndarray, "x d s"]
+) -> tuple[Window, Float32[np.ndarray, "x_used d_used s_used"]]:
+    """The part of a window, and of the coverage in it, outside which nothing is painted."""
+    parts = []
+    for axis in range(3):
+        other = tuple(k for k in range(3) if k != axis)
+        used = np.flatnonzero(alpha.any(axis=other))
+        parts.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
+    inner = (parts[0], parts[1], parts[2])
+    moved = [
+        slice(whole.start + part.start, whole.start + part.stop)
+        for whole, part in zip(window, inner, strict=True)
+    ]
+    return (moved[0], moved[1], moved[2]), alpha[inner]
 
 
 def ellipsoid(

@@ -5,10 +5,11 @@ sagittal stacks hold all foramina, and what an axial series does not reach depen
 coverage stream alone, never on severity.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from lumbargrade.arrays import Affine
 from lumbargrade.labels import View
@@ -19,8 +20,25 @@ from lumbargrade.phantom.tissue import Sequence
 SUB_SLICES = 3
 """Planes sampled through the thickness of a slice."""
 
+PIXELS_PER_STUDY = 15_000_000
+"""About 30 MB of files."""
+
 UNCOVERED = {"l1_l2": 0.0823, "l2_l3": 0.0415}
 """Share of studies whose axial slices do not reach these levels; L1/L2 includes L2/L3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaturationBand:
+    """A slab in front of the spine whose signal was taken away before the sequence."""
+
+    depth_mm: float
+    """d of its edge at the middle of the lumbar spine."""
+    slope: float
+    """How far the edge moves backwards per mm towards the head."""
+    edge_mm: float
+    """Softness of the edge: distance over which the loss grows from 27 to 73 %."""
+    left: float
+    """Share of the signal that is left in the slab."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +49,7 @@ class Faults:
     """Of CSF on T2, of marrow on T1."""
     shading: float
     """Loss of signal per 100 mm in front of the back's skin, as an exponent."""
-    saturation_band: bool
+    saturation_band: SaturationBand | None
     ghosting: float
 
 
@@ -64,11 +82,26 @@ def plan_study(seed: int, spine: Spine) -> tuple[SeriesProtocol, ...]:
     """Plan all series of the study of a seed: sagittal T1, sagittal T2, one to three axial T2."""
     rng = generator(seed, Stream.COVERAGE)
     field = 1.5 if rng.random() < 0.5 else 3.0
-    return (
+    series = [
         _plan_sagittal(seed, spine, View.SAGITTAL_T1, field),
         _plan_sagittal(seed, spine, View.SAGITTAL_T2, field),
         *_plan_axial(seed, spine, field, rng),
-    )
+    ]
+    return _within_budget(series, rng.permutation(len(series)))
+
+
+def _within_budget(
+    series: list[SeriesProtocol], order: NDArray[np.intp]
+) -> tuple[SeriesProtocol, ...]:
+    """Leave out zero-filling, series by series, until a study's files are small enough.
+
+    Only what is stored changes, never what is measured.
+    """
+    for index in order:
+        pixels = sum(len(one.affines) * one.stored[0] * one.stored[1] for one in series)
+        if pixels > PIXELS_PER_STUDY:
+            series[index] = replace(series[index], stored=series[index].acquired)
+    return tuple(series)
 
 
 def draw_sequence(rng: np.random.Generator, view: View, field: float) -> tuple[Sequence, str]:
@@ -126,24 +159,56 @@ def _tilted(
     return new_rows, new_columns / np.linalg.norm(new_columns)
 
 
+_ACQUIRED_PIXEL_MM = (0.45, 0.9)
+_SMALLEST_STORED_PIXEL_MM = 0.3
+
+_SAGITTAL = {
+    View.SAGITTAL_T2: (
+        {320: 0.12, 352: 0.1, 384: 0.22, 448: 0.3, 512: 0.15, 576: 0.11}, 4.8, 0.28, 0.72,
+    ),
+    View.SAGITTAL_T1: (
+        {320: 0.16, 352: 0.08, 384: 0.16, 448: 0.2, 512: 0.25, 576: 0.15}, 4.48, 0.5, 0.6,
+    ),
+}  # fmt: skip
+"""How often how many rows are acquired; median slice spacing in mm, its spread below and above."""
+
+_AXIAL_MATRICES = {224: 0.12, 256: 0.28, 288: 0.1, 320: 0.3, 384: 0.2}
+
+
+def _draw_matrix(rng: np.random.Generator, matrices: dict[int, float], field_mm: float) -> int:
+    """Rows of a field, such that pixels are neither too large nor too small."""
+    low, high = _ACQUIRED_PIXEL_MM
+    weights = np.array([p * (low <= field_mm / m <= high) for m, p in matrices.items()])
+    return int(rng.choice(list(matrices), p=weights / weights.sum()))
+
+
+def _draw_factor(rng: np.random.Generator, factors: dict[float, float], pixel_mm: float) -> float:
+    """By how much a series is zero-filled."""
+    weights = np.array(
+        [p * (pixel_mm / f >= _SMALLEST_STORED_PIXEL_MM) for f, p in factors.items()]
+    )
+    return float(rng.choice(list(factors), p=weights / weights.sum()))
+
+
 def _plan_sagittal(seed: int, spine: Spine, view: View, field: float) -> SeriesProtocol:
     rng = generator(seed, STREAM_OF_VIEW[view])
     sequence, description = draw_sequence(rng, view, field)
-    median = 4.48 if view is View.SAGITTAL_T1 else 4.8
-    spacing = float(np.clip(rng.normal(median, 0.45), 3.6, 6.0))
-    thickness = float(np.clip(spacing - rng.uniform(0, 1.2), 3.0, spacing))
+    matrices, median, below, above = _SAGITTAL[view]
+    away = float(rng.normal())
+    spacing = float(np.clip(median + away * (above if away > 0 else below), 3.6, 6.5))
+    thickness = float(np.clip(spacing - rng.uniform(0, 1.2), 3.5, 5.5))
     rows, columns = _tilted(rng, np.array([0.0, 0, -1]), np.array([0.0, 1, 0]), 1.2)
     height = float(rng.uniform(270, 340) * max(spine.size, 0.92))
     width = height * (1.0 if rng.random() < 0.68 else float(rng.uniform(0.75, 0.95)))
-    matrix = int(rng.choice([224, 256, 288, 320]))
+    matrix = _draw_matrix(rng, matrices, height)
     pixel = height / matrix
     acquired = (matrix, round(width / pixel))
-    factor = float(rng.choice([1.0, 1.5, 2.0], p=[0.3, 0.3, 0.4]))
+    factor = _draw_factor(rng, {1.0: 0.6, 1.25: 0.15, 1.5: 0.25}, pixel)
     stored = (round(acquired[0] * factor), round(acquired[1] * factor))
 
     middle = spine.to_lps(0, 5, float(spine.graded_s_mm()[2]))
     reach = 2 * (18.5 * spine.size + 8 + abs(float(rng.normal(0, 3))))
-    count = max(int(rng.normal(16.5, 2.2)), int(np.ceil(reach / spacing)) + 1, 11)
+    count = max(int(rng.normal(17.4, 2.5)), int(np.ceil(reach / spacing)) + 1, 11)
     centre = (
         middle
         + columns * (-0.03 * width + rng.normal(0, 6))
@@ -175,7 +240,7 @@ def _plan_axial(
     reach = coverage.random()
     first = 2 if reach < UNCOVERED["l2_l3"] else 1 if reach < UNCOVERED["l1_l2"] else 0
     spacing = float(np.clip(rng.normal(4.5, 0.35), 3.6, 5.0))
-    thickness = float(np.clip(spacing - rng.uniform(0, 0.9), 3.0, spacing))
+    thickness = float(np.clip(spacing - rng.uniform(0, 0.9), 3.5, spacing))
     centres = spine.graded_s_mm()
     blocks = (
         _flat_block(rng, spine, first, spacing)
@@ -187,10 +252,10 @@ def _plan_axial(
     )
     parts = 1 if rng.random() > 0.15 else int(rng.integers(2, 4))
     groups = [group for group in np.array_split(np.arange(len(blocks)), parts) if len(group)]
-    matrix = int(rng.choice([224, 256, 288, 320]))
     field_mm = float(rng.uniform(160, 220))
+    matrix = _draw_matrix(rng, _AXIAL_MATRICES, field_mm)
     pixel = field_mm / matrix
-    factor = float(rng.choice([1.0, 1.5, 2.0], p=[0.35, 0.3, 0.35]))
+    factor = _draw_factor(rng, {1.0: 0.45, 1.5: 0.35, 2.0: 0.2}, pixel)
     downward = rng.random() < 0.88
     series = []
     for group in groups:
@@ -257,7 +322,18 @@ def draw_faults(rng: np.random.Generator, view: View) -> Faults:
     low, high = (15, 50) if view is View.SAGITTAL_T1 else (12, 40)
     return Faults(
         signal_to_noise=float(rng.uniform(low, high)),
-        shading=float(rng.uniform(0, 1.3)),
-        saturation_band=bool(view is not View.AXIAL_T2 and rng.random() < 0.6),
+        shading=float(rng.uniform(0.15, 0.75)) if rng.random() < 0.45 else 0.1,
+        saturation_band=_draw_band(rng)
+        if view is not View.AXIAL_T2 and rng.random() < 0.35
+        else None,
         ghosting=float(rng.uniform(0.03, 0.08)) if rng.random() < 0.1 else 0.0,
+    )
+
+
+def _draw_band(rng: np.random.Generator) -> SaturationBand:
+    return SaturationBand(
+        depth_mm=float(rng.uniform(-85, -50)),
+        slope=float(rng.normal(0, 0.12)),
+        edge_mm=float(rng.uniform(6, 16)),
+        left=float(rng.uniform(0.25, 0.6)),
     )

@@ -4,7 +4,8 @@ What must stay true: a signal is proton density times relaxation, from T1, T2 an
 the scanner's field; jitter per patient comes from the tissue's own stream.
 
 Source: typical relaxation times at 1.5 T and 3 T (Stanisz et al., MRM 54:507, 2005; Gold et al.,
-AJR 183:343, 2004); fat's T2 is the long apparent one of turbo spin-echo trains.
+AJR 183:343, 2004); fat's T2 is the long apparent one of turbo spin-echo trains. Marrow is a mixture
+of fat and water; how much of it is fat differs widely between adults.
 """
 
 from dataclasses import dataclass
@@ -41,12 +42,12 @@ class Tissue(IntEnum):
 # proton density, T1 at 1.5 T, T1 at 3 T, T2 (ms)
 _PROPERTIES = {
     Tissue.AIR: (0.0, 1000.0, 1000.0, 10.0),
-    Tissue.FAT: (0.92, 290.0, 370.0, 98.0),
-    Tissue.MUSCLE: (0.75, 980.0, 1300.0, 38.0),
-    Tissue.MARROW: (0.70, 560.0, 640.0, 72.0),
+    Tissue.FAT: (0.92, 280.0, 350.0, 175.0),
+    Tissue.MUSCLE: (0.75, 980.0, 1300.0, 44.0),
+    Tissue.MARROW: (0.80, 850.0, 1000.0, 58.0),  # its water; fat is mixed in
     Tissue.CORTEX: (0.12, 900.0, 900.0, 8.0),
-    Tissue.ANNULUS: (0.45, 900.0, 1000.0, 32.0),
-    Tissue.NUCLEUS: (0.85, 1150.0, 1350.0, 120.0),
+    Tissue.ANNULUS: (0.80, 900.0, 1000.0, 36.0),
+    Tissue.NUCLEUS: (0.88, 1150.0, 1350.0, 108.0),
     Tissue.CSF: (1.0, 4000.0, 4200.0, 1500.0),
     Tissue.CORD: (0.78, 920.0, 1050.0, 85.0),
     Tissue.ROOT: (0.75, 900.0, 1050.0, 72.0),
@@ -72,8 +73,11 @@ class Sequence:
     contrast_agent: bool = False
 
 
-FAT_LEFT = {Tissue.FAT: 0.12, Tissue.MARROW: 0.45}
-"""What a fat saturation leaves of a signal; about half of an adult's marrow is fat."""
+FAT_LEFT = 0.12
+"""What a fat saturation leaves of the signal of fat."""
+
+_MARROW_FAT = (0.58, 0.18)
+"""Mean and spread over patients of the share of fat in marrow."""
 
 T1_WITH_AGENT = {Tissue.VEIN: 0.2, Tissue.VESSEL: 0.3, Tissue.MUSCLE: 0.85, Tissue.JOINT_FLUID: 0.8}
 """T1 after a gadolinium contrast agent as a share of the native one."""
@@ -94,5 +98,13 @@ def tissue_signals(seed: int, sequence: Sequence) -> NDArray[np.float64]:
         recovery = np.abs(inverted + np.exp(-sequence.repetition_time_ms / t1))
     signals: NDArray[np.float64] = density * recovery * np.exp(-sequence.echo_time_ms / t2)
     if sequence.fat_saturated:
-        signals = signals * [FAT_LEFT.get(tissue, 1.0) for tissue in Tissue]
+        signals[Tissue.FAT] *= FAT_LEFT
+    share = marrow_fat_share(seed)
+    signals[Tissue.MARROW] += share * (signals[Tissue.FAT] - signals[Tissue.MARROW])
     return signals
+
+
+def marrow_fat_share(seed: int) -> float:
+    """Share of fat in one patient's marrow."""
+    share = generator(seed, Stream.TISSUE, part=1).normal(*_MARROW_FAT)
+    return float(np.clip(share, 0.2, 0.9))
