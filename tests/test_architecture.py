@@ -19,8 +19,9 @@ VOCABULARY = {
     "records",
     "stacks",
     "atomic_files",
+    "ensemble_settings",
 }
-KNOW_BOTH_STAGES = {"pipeline", "recipe", "one_member", "bench", "cli"}
+KNOW_BOTH_STAGES = {"pipeline", "recipe", "one_member", "member_steps", "bench", "cli"}
 LEARNING_LIBRARIES = {
     "torch",
     "torchvision",

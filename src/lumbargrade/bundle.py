@@ -1,17 +1,18 @@
 """A run → the small model folder that travels with the package.
 
 What must stay true: a bundle answers as its run does, up to the rounding of weights to half
-precision; it holds nothing about single studies.
+precision; it holds nothing about single studies; an earlier bundle stays until the new one is
+complete.
 """
 
-import shutil
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lumbargrade.atomic_files import make_folder, write_beside
-from lumbargrade.models import CALIBRATION, MANIFEST, MEMBERS, open_models
+from lumbargrade.atomic_files import folder_beside, make_folder, write_beside
+from lumbargrade.ensemble_file import ENSEMBLE_FILE
+from lumbargrade.models import CALIBRATION, MANIFEST, open_models
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS, load_weights, save_weights
 
@@ -21,7 +22,7 @@ def strip_run(run: Path, out: Path) -> int:
 
     Args:
         run: a run's folder, with its manifest.
-        out: the bundle; its members are replaced.
+        out: the bundle; an earlier one is replaced as a whole, when the new one is complete.
 
     Returns:
         Bytes of all weights.
@@ -32,16 +33,15 @@ def strip_run(run: Path, out: Path) -> int:
     if run.resolve() == out.resolve():
         raise ConfigError(f"{out}: a run cannot be stripped into itself")
     models = open_models(run)
-    make_folder(out)
-    shutil.rmtree(out / MEMBERS, ignore_errors=True)
-    total = 0
-    for members in (*models.detectors.values(), models.classifiers):
-        for member in members:
-            total += _strip_member(member, out / member.relative_to(run))
-    for name in (MANIFEST, CONFIG, CALIBRATION):
-        if (run / name).is_file():
-            write_beside(out / name, (run / name).read_bytes())
-    open_models(out)
+    with folder_beside(out) as bundle:
+        total = 0
+        for members in (*models.detectors.values(), models.classifiers):
+            for member in members:
+                total += _strip_member(member, bundle / member.relative_to(run))
+        for name in (MANIFEST, CONFIG, CALIBRATION, ENSEMBLE_FILE):
+            if (run / name).is_file():
+                write_beside(bundle / name, (run / name).read_bytes())
+        open_models(bundle)
     return total
 
 

@@ -12,6 +12,9 @@ from scipy.optimize import minimize
 
 from lumbargrade.metric import competition_metric, reweight_for_metric
 
+SMALLEST_WEIGHT = 0.01
+"""Members of less weight are not worth running."""
+
 
 def mean_probabilities(
     members: Sequence[Float[np.ndarray, "*row 3"]], weights: Sequence[float] | None = None
@@ -39,21 +42,21 @@ def mean_probabilities(
 def fit_weights(
     labels: Int[np.ndarray, "study 25"], members: Sequence[Float[np.ndarray, "study 25 3"]]
 ) -> tuple[float, ...]:
-    """Find the weights of the mean that scores best, by Nelder and Mead's simplex.
+    """Find the weights of the mean that scores best, by descent from equal weights.
 
     Args:
         labels: grades, ``MISSING_GRADE`` where unlabelled.
         members: out-of-fold probabilities p.
 
     Returns:
-        One weight per member; they sum to 1.
+        One weight per member, not negative; they sum to 1. What would be below ``SMALLEST_WEIGHT``
+        is 0.
     """
     if len(members) == 1:
         return (1.0,)
 
     def shares(free: np.ndarray) -> np.ndarray:
-        exponent = np.append(free, 0.0)
-        powers = np.exp(exponent - exponent.max())
+        powers = np.exp(free - free.max())
         normalised: np.ndarray = powers / powers.sum()
         return normalised
 
@@ -61,5 +64,6 @@ def fit_weights(
         answers = mean_probabilities(members, shares(free).tolist())
         return competition_metric(labels, reweight_for_metric(answers)).score
 
-    found = minimize(score, np.zeros(len(members) - 1), method="Nelder-Mead")
-    return tuple(shares(found.x).tolist())
+    found = shares(minimize(score, np.zeros(len(members)), method="L-BFGS-B").x)
+    kept = np.where(found < SMALLEST_WEIGHT, 0.0, found)
+    return tuple((kept / kept.sum()).tolist())

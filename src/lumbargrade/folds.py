@@ -1,7 +1,8 @@
 """Which studies train which stage, and which are held out.
 
-What must stay true: a study is in one part only; parts depend on the seed and on the studies'
-grades, never on the order in which studies are given; severe studies are spread evenly.
+What must stay true: a study is in one part only (of each fold); parts depend on the seed and on
+the studies' grades, never on the order in which studies are given; severe studies are spread
+evenly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,45 @@ def k_folds(labels: Mapping[str, Labels], k: int, seed: int) -> tuple[tuple[str,
         raise InvalidStudyError(f"{len(labels)} studies cannot be cut into {k} folds")
     size, larger = divmod(len(labels), k)
     return _deal(labels, [size + (fold < larger) for fold in range(k)], seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Study ids of one fold by what they are for; disjoint, each sorted, together all studies."""
+
+    held_out: tuple[str, ...]
+    """What the fold's members never see."""
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    """Chooses the epoch."""
+
+
+def cross_validation(
+    labels: Mapping[str, Labels], k: int, validation: float, seed: int
+) -> tuple[Fold, ...]:
+    """Cut studies into folds, and each fold's other studies into training and validation.
+
+    Args:
+        labels: study id → (25,) grades, missing ones allowed.
+        k: number of folds.
+        validation: share of the other folds' studies, rounded, at least one study.
+        seed: another seed, other folds.
+
+    Raises:
+        InvalidStudyError: too few studies to leave each fold one to train on.
+    """
+    folds = []
+    for index, held_out in enumerate(k_folds(labels, k, seed)):
+        others = {study_id: labels[study_id] for study_id in labels.keys() - set(held_out)}
+        size = max(1, round(validation * len(others)))
+        if size >= len(others):
+            raise InvalidStudyError(
+                f"{len(labels)} studies in {k} folds leave none to train on beside {size} for "
+                "choosing the epoch"
+            )
+        chosen, training = _deal(others, [size, len(others) - size], seed + index)
+        folds.append(Fold(held_out=held_out, training=training, validation=chosen))
+    return tuple(folds)
 
 
 def severity_rank(labels: Labels) -> tuple[bool, int, int]:

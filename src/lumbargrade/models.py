@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lumbargrade.atomic_files import write_beside
+from lumbargrade.ensemble_file import ENSEMBLE_FILE, Ensemble
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.settings import ConfigError
 
@@ -37,6 +38,8 @@ class MemberEntry(BaseModel):
     view: View | None = None
     """Of a detector."""
     fold: int = 0
+    name: str = ""
+    """Of the detector set or the classifier, where there are several."""
 
 
 class _Manifest(BaseModel):
@@ -57,8 +60,19 @@ class ModelFolder:
     hash: str
     """SHA-256 over weights and settings."""
     detectors: Mapping[View, tuple[Path, ...]]
-    """Per view, ordered by fold."""
+    """Per view, ordered by fold and set."""
     classifiers: tuple[Path, ...]
+    """Ordered by fold and name."""
+    detector_keys: tuple[tuple[int, str], ...]
+    """Fold and name of each set of detectors, in their order."""
+    classifier_keys: tuple[tuple[int, str], ...]
+    """Fold and name of each classifier, in their order."""
+
+    @property
+    def ensemble(self) -> Ensemble | None:
+        """How the members' answers become one; None for the plain mean of everything."""
+        path = self.path / ENSEMBLE_FILE
+        return Ensemble.from_yaml(path) if path.is_file() else None
 
     @property
     def calibration(self) -> Path | None:
@@ -83,22 +97,29 @@ def open_models(path: Path | None = None) -> ModelFolder:
     """
     folder = bundled_models() if path is None else path
     manifest = _read_manifest(folder)
-    detectors = {
-        view: _member_paths(folder, [m for m in manifest.members if m.view is view])
-        for view in VIEWS
-    }
-    classifiers = _member_paths(folder, [m for m in manifest.members if m.stage == "classifier"])
+    of_view = {view: _ordered([m for m in manifest.members if m.view is view]) for view in VIEWS}
+    detectors = {view: _member_paths(folder, members) for view, members in of_view.items()}
+    graders = _ordered([m for m in manifest.members if m.stage == "classifier"])
+    classifiers = _member_paths(folder, graders)
     absent = [f"detector for {view}" for view in VIEWS if not detectors[view]]
     if not classifiers:
         absent.append("classifier")
     if absent:
         raise ConfigError(f"{folder}: its manifest lists no {', no '.join(absent)}")
+    keys = {tuple((m.fold, m.name) for m in members) for members in of_view.values()}
+    if len(keys) > 1:
+        counts = {str(view): len(members) for view, members in of_view.items()}
+        raise ConfigError(
+            f"{folder}: each view needs the same sets of detectors; its manifest lists {counts}"
+        )
     return ModelFolder(
         path=folder,
         name=manifest.name,
         hash=models_hash(folder, manifest.members),
         detectors=detectors,
         classifiers=classifiers,
+        detector_keys=keys.pop(),
+        classifier_keys=tuple((m.fold, m.name) for m in graders),
     )
 
 
@@ -114,9 +135,12 @@ def _read_manifest(folder: Path) -> _Manifest:
         raise ConfigError(f"{path}: {where}: {first['msg']}") from error
 
 
+def _ordered(members: Sequence[MemberEntry]) -> list[MemberEntry]:
+    return sorted(members, key=lambda member: (member.fold, member.name, member.path))
+
+
 def _member_paths(folder: Path, members: Sequence[MemberEntry]) -> tuple[Path, ...]:
-    ordered = sorted(members, key=lambda member: (member.fold, member.path))
-    paths = tuple(folder / member.path for member in ordered)
+    paths = tuple(folder / member.path for member in members)
     for path in paths:
         if not path.is_dir():
             raise ConfigError(f"{folder}: its manifest lists {path}, which is not there")
@@ -124,15 +148,14 @@ def _member_paths(folder: Path, members: Sequence[MemberEntry]) -> tuple[Path, .
 
 
 def models_hash(folder: Path, members: Sequence[MemberEntry]) -> str:
-    """SHA-256 over the members' weights and settings and the calibration, wherever they lie."""
+    """SHA-256 over weights, settings, ensemble and calibration, wherever they lie."""
     paths = [
         path
         for member in members
         for path in (folder / member.path).iterdir()
         if path.suffix in _HASHED_SUFFIXES
     ]
-    if (folder / CALIBRATION).is_file():
-        paths.append(folder / CALIBRATION)
+    paths += [folder / name for name in (CALIBRATION, ENSEMBLE_FILE) if (folder / name).is_file()]
     total = hashlib.sha256()
     for path in sorted(paths, key=lambda item: item.relative_to(folder).as_posix()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()

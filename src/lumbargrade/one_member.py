@@ -19,7 +19,7 @@ from lumbargrade.labels import View
 from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
-from lumbargrade.recipe import PREPARED, detector_settings
+from lumbargrade.recipe import PREPARED, detector_settings, split_of
 from lumbargrade.run_folder import claim_data
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.stopping import Stop
@@ -54,11 +54,12 @@ def train_one_detector(
         ConfigError: the folder was begun with other settings or on other data.
         Stopped: the training was asked to stop; the same call goes on.
     """
+    fractions = split_of(recipe)
     with held_folder(out):
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
         split = split_studies(
-            {study_id: item.labels for study_id, item in facts.items()}, recipe.split, recipe.seed
+            {study_id: item.labels for study_id, item in facts.items()}, fractions, recipe.seed
         )
         claim_data(out, split, data_sha256(list(facts.values())))
         train_detector(
@@ -108,11 +109,12 @@ def train_one_classifier(
         raise ConfigError(
             "classifier.augment.jitter_from_found wants the points of a run: give --landmarks"
         )
+    fractions = split_of(recipe)
     with held_folder(out):
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
         labels = {study_id: item.labels for study_id, item in facts.items()}
-        split = split_studies(labels, recipe.split, recipe.seed)
+        split = split_studies(labels, fractions, recipe.seed)
         claim_data(
             out,
             split,

@@ -12,11 +12,15 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from lumbargrade.calibration import Calibration, apply_calibration
-from lumbargrade.classifier.infer import Classifier, grade_crops, load_classifier
-from lumbargrade.config import CropSettings
+from lumbargrade.classifier.infer import (
+    Classifier,
+    grade_crops,
+    grade_point_sets,
+    load_classifier,
+)
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.model import Detector
@@ -25,10 +29,13 @@ from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.labels import VIEWS, Flag, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.models import ModelFolder, open_models
+from lumbargrade.passes import Pass, every_pass, passes_of
+from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.prediction import Prediction, place_landmarks
-from lumbargrade.records import Crop, Grades, Landmark, Study, ViewVolume
+from lumbargrade.records import Grades, Landmark, Study, ViewVolume
 from lumbargrade.runtime import prepare_for_networks
 from lumbargrade.settings import ConfigError
+from lumbargrade.uncertainty import disagreement
 from lumbargrade.volumes import view_volumes
 
 UNCERTAIN_BELOW = 0.5
@@ -42,11 +49,17 @@ class Pipeline:
     """Loaded models, ready for any number of studies."""
 
     detectors: tuple[Mapping[View, Detector], ...]
-    """One set per fold: a detector for each view."""
+    """Sets of a detector for each view, one per fold and member."""
     classifiers: tuple[Classifier, ...]
     calibration: Calibration
     models_hash: str
     models_name: str
+    passes: tuple[Pass, ...] = ()
+    """Which classifier looks at whose points; every one at all, where there is none."""
+    merge_px: float = 0.0
+    """Points nearer than this share a crop, see :func:`shared_crops`."""
+    uncertain_above: float | None = None
+    """Disagreement from which on a row is flagged; None goes by ``UNCERTAIN_BELOW``."""
 
     @classmethod
     def load(cls, models: Path | None = None, device: str = "auto") -> Self:
@@ -62,12 +75,16 @@ class Pipeline:
         folder = open_models(models)
         where = choose_device(device)
         prepare_for_networks()
+        ensemble = folder.ensemble
         return cls(
             detectors=_load_detectors(folder, where),
             classifiers=tuple(load_classifier(path, where) for path in folder.classifiers),
             calibration=_load_calibration(folder),
             models_hash=folder.hash,
             models_name=folder.name,
+            passes=passes_of(folder, ensemble),
+            merge_px=0.0 if ensemble is None else ensemble.merge_px,
+            uncertain_above=None if ensemble is None else ensemble.uncertain_above,
         )
 
     def predict(self, study: Study) -> Grades:
@@ -77,8 +94,8 @@ class Pipeline:
     def run(self, study: Study) -> Prediction:
         """Grade one study, and keep what the grades were read from.
 
-        Every detector's crops go through every classifier, and all answers are averaged; points
-        are the first detectors'.
+        Classifiers answer at the points that ``passes`` names, and the answers are averaged;
+        points are the first detectors'.
 
         Raises:
             InvalidStudyError: the study has no brightness to see in a series.
@@ -88,14 +105,10 @@ class Pipeline:
             place_landmarks(study, find_landmarks(detectors, volumes))
             for detectors in self.detectors
         ]
-        crops = [self._cut(volumes, landmarks) for landmarks, _ in found]
-        answers = mean_probabilities(
-            [
-                grade_crops(classifier, of_settings[classifier.crops])
-                for of_settings in crops
-                for classifier in self.classifiers
-            ]
-        )
+        passes = self.passes or every_pass(len(self.detectors), len(self.classifiers))
+        answered = self._answer(volumes, [landmarks for landmarks, _ in found], passes)
+        weights = [item.weight for item in passes]
+        answers = mean_probabilities(answered, weights)
         probabilities = np.asarray(apply_calibration(self.calibration, answers), dtype=np.float64)
         landmarks, points = found[0]
         grades = Grades(
@@ -104,7 +117,7 @@ class Pipeline:
             probabilities=probabilities,
             metric_probabilities=reweight_for_metric(probabilities),
             points=points,
-            flags=_flags(landmarks, probabilities),
+            flags=_flags(landmarks, self._unsure(probabilities, answered, passes)),
             warnings=study.warnings,
             models_hash=self.models_hash,
             models_name=self.models_name,
@@ -113,17 +126,69 @@ class Pipeline:
             study=study,
             grades=grades,
             landmarks=landmarks,
-            crops=tuple(crops[0][self.classifiers[0].crops]),
+            crops=tuple(cut_crops(volumes, landmarks, self.classifiers[0].crops)),
             volumes=volumes,
             sop_instances_sha256=sop_instances_sha256(study),
         )
 
-    def _cut(
-        self, volumes: Mapping[View, ViewVolume], landmarks: Sequence[Landmark]
-    ) -> dict[CropSettings, list[Crop | None]]:
-        """Crops for each way in which some classifier wants them, cut once."""
-        wanted = dict.fromkeys(classifier.crops for classifier in self.classifiers)
-        return {settings: cut_crops(volumes, landmarks, settings) for settings in wanted}
+    def _answer(
+        self,
+        volumes: Mapping[View, ViewVolume],
+        found: Sequence[Sequence[Landmark]],
+        passes: Sequence[Pass],
+    ) -> list[Float64[np.ndarray, "25 3"]]:
+        """Each pass's probabilities; crops are cut once, a CNN runs once per distinct crop."""
+        sets = {item.points: _points_of(found, item.points) for item in passes}
+        keys = list(sets)
+        ways = dict.fromkeys(classifier.crops for classifier in self.classifiers)
+        crops = {
+            way: [cut_crops(volumes, landmarks, way) for landmarks in sets.values()] for way in ways
+        }
+        same = {way: shared_crops(volumes, list(sets.values()), way, self.merge_px) for way in ways}
+        answered: dict[Pass, Float64[np.ndarray, "25 3"]] = {}
+        for index, classifier in enumerate(self.classifiers):
+            mine = [item for item in passes if item.classifier == index]
+            wanted = [keys.index(item.points) for item in mine]
+            if not mine:
+                continue
+            if self.merge_px == 0 or len(mine) == 1:
+                rows = [grade_crops(classifier, crops[classifier.crops][k]) for k in wanted]
+            else:
+                rows = list(
+                    grade_point_sets(
+                        classifier,
+                        crops[classifier.crops],
+                        same[classifier.crops],
+                    )[wanted]
+                )
+            answered |= dict(zip(mine, rows, strict=True))
+        return [answered[item] for item in passes]
+
+    def _unsure(
+        self,
+        probabilities: Float64[np.ndarray, "25 3"],
+        answered: Sequence[Float64[np.ndarray, "25 3"]],
+        passes: Sequence[Pass],
+    ) -> Bool[np.ndarray, "25"]:
+        """The rows to be flagged as uncertain."""
+        unsure: Bool[np.ndarray, "25"]
+        if self.uncertain_above is None:
+            unsure = probabilities.max(axis=1) < UNCERTAIN_BELOW
+            return unsure
+        members = dict.fromkeys(item.member for item in passes)
+        weights = {
+            key: [item.weight if item.member == key else 0.0 for item in passes] for key in members
+        }
+        means = [mean_probabilities(answered, weights[key]) for key in members]
+        shares = [sum(weights[key]) for key in members]
+        unsure = disagreement(means, shares) > self.uncertain_above
+        return unsure
+
+
+def _points_of(found: Sequence[Sequence[Landmark]], indices: Sequence[int]) -> Sequence[Landmark]:
+    if len(indices) == 1:
+        return found[indices[0]]
+    return mean_landmarks([found[index] for index in indices])
 
 
 def choose_device(name: str) -> str:
@@ -145,12 +210,9 @@ def choose_device(name: str) -> str:
 
 
 def _load_detectors(folder: ModelFolder, device: str) -> tuple[Mapping[View, Detector], ...]:
-    counts = {view: len(folder.detectors[view]) for view in VIEWS}
-    if len(set(counts.values())) != 1:
-        raise ConfigError(f"{folder.path}: each view needs as many detectors, found {counts}")
     return tuple(
         {view: load_detector(folder.detectors[view][index]).to(device) for view in VIEWS}
-        for index in range(counts[VIEWS[0]])
+        for index in range(len(folder.detector_keys))
     )
 
 
@@ -160,9 +222,8 @@ def _load_calibration(folder: ModelFolder) -> Calibration:
 
 
 def _flags(
-    landmarks: Sequence[Landmark], probabilities: Float64[np.ndarray, "25 3"]
+    landmarks: Sequence[Landmark], uncertain: Bool[np.ndarray, "25"]
 ) -> tuple[tuple[Flag, ...], ...]:
-    uncertain = probabilities.max(axis=1) < UNCERTAIN_BELOW
     return tuple(
         (*landmark.flags, Flag.UNCERTAIN) if unsure else landmark.flags
         for landmark, unsure in zip(landmarks, uncertain, strict=True)

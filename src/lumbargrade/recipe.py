@@ -16,7 +16,7 @@ from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
-from lumbargrade.config import DetectorSettings, Recipe
+from lumbargrade.config import DetectorSettings, Recipe, SplitSettings
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
 from lumbargrade.folder_lock import held_folder
@@ -41,6 +41,7 @@ from lumbargrade.prepared import (
     survey,
 )
 from lumbargrade.run_folder import claim_data, claim_settings, parts_of
+from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import is_complete, remove_state
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops
@@ -93,12 +94,13 @@ def run_recipe(
         InvalidStudyError: too few studies, or none that can be read.
         Stopped: the run was asked to stop; the same call goes on.
     """
+    fractions = split_of(recipe)
     with held_folder(out):
         claim_settings(out, recipe)
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
         split = split_studies(
-            {study_id: item.labels for study_id, item in facts.items()}, recipe.split, recipe.seed
+            {study_id: item.labels for study_id, item in facts.items()}, fractions, recipe.seed
         )
         claim_data(out, split, data_sha256(list(facts.values())))
         run = _Run(
@@ -250,6 +252,20 @@ class _Run:
 
     def _with_view(self, view: View, study_ids: Sequence[str]) -> PreparedStudies:
         return self._studies([item for item in study_ids if view in self.facts[item].views])
+
+
+def split_of(recipe: Recipe) -> SplitSettings:
+    """The split of a recipe with one member of each kind.
+
+    Raises:
+        ConfigError: the recipe has folds.
+    """
+    if recipe.split is None:
+        raise ConfigError(
+            f"recipe {recipe.name} has folds; `lumbargrade train` trains its members, this wants "
+            "a recipe with a split"
+        )
+    return recipe.split
 
 
 def detector_path(view: View) -> str:

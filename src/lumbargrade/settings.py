@@ -46,9 +46,16 @@ class Settings(BaseModel):
         for dotted, value in (overrides or {}).items():
             _override(data, dotted, value)
         try:
-            return cls.model_validate_json(json.dumps(data))  # JSON: a list may become a tuple
+            return cls.model_validate_json(
+                json.dumps(cls.resolved(data))
+            )  # JSON: a list may become a tuple
         except ValidationError as error:
             raise ConfigError(_explain(cls, error, source)) from error
+
+    @classmethod
+    def resolved(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Plain data in which what follows from other keys stands as well; nothing by default."""
+        return data
 
     def to_yaml(self, path: Path) -> None:
         """Write the resolved settings."""
@@ -59,7 +66,7 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str
     lines = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
-        line = f"{source}: {where}: {item['msg']}"
+        line = f"{source}: {where}: {item['msg']}" if where else f"{source}: {item['msg']}"
         if item["type"] == "extra_forbidden":
             allowed = _fields_at(model, item["loc"][:-1])
             line += f"; allowed: {', '.join(allowed)}"
@@ -68,12 +75,33 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The fields of the nested settings at a location; optional settings count as themselves."""
+    """The fields of the nested settings at a location.
+
+    Optional settings and settings by name count as the settings themselves.
+    """
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        kinds = (annotation, *get_args(annotation))
-        model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+        if part in model.model_fields:  # else it is a name in a dict of settings
+            annotation = model.model_fields[str(part)].annotation
+            kinds = (annotation, *get_args(annotation))
+            model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
     return tuple(model.model_fields)
+
+
+def merged(base: Any, changes: Any) -> Any:
+    """Plain data with changes on top, key by key.
+
+    Args:
+        base: what holds where ``changes`` says nothing.
+        changes: of the same shape, or None for no changes.
+    """
+    if changes is None:
+        return copy.deepcopy(base)
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return copy.deepcopy(changes)
+    return {
+        key: merged(base.get(key), changes[key]) if key in changes else merged(base[key], None)
+        for key in dict.fromkeys([*base, *changes])
+    }
 
 
 def _override(data: dict[str, Any], dotted: str, value: Any) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
+from torch import Tensor
 
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, collect_crops, to_batch
 from lumbargrade.classifier.model import GradeClassifier
@@ -72,6 +73,27 @@ def grade_crops(
     return answers
 
 
+def grade_point_sets(
+    classifier: Classifier,
+    crops: Sequence[Sequence[Crop | None]],
+    same_as: Int[np.ndarray, "set 25"],
+) -> Float64[np.ndarray, "set 25 3"]:
+    """Grade one study at several sets of points; the CNN runs once per distinct crop.
+
+    Args:
+        classifier: says how the crops must have been cut.
+        crops: for each set, 25 in target order.
+        same_as: for each set and target, which set has that very crop.
+    """
+    size = classifier.crops.size_px
+    shape = (classifier.crops.slices, size, size)
+    unlabelled = np.full(len(TARGETS), MISSING_GRADE)
+    batch = to_batch([collect_crops("", of_set, unlabelled, shape) for of_set in crops])
+    return probabilities(
+        classifier.model, batch, weighted=classifier.weighted, same_as=torch.from_numpy(same_as)
+    )
+
+
 def grade_studies(classifier: Classifier, studies: Sequence[StudyCrops]) -> StudyProbabilities:
     """Grade several studies whose crops are in memory; labels are not looked at."""
     answers = [
@@ -82,7 +104,11 @@ def grade_studies(classifier: Classifier, studies: Sequence[StudyCrops]) -> Stud
 
 
 def probabilities(
-    model: torch.nn.Module, batch: CropBatch, *, weighted: bool
+    model: torch.nn.Module,
+    batch: CropBatch,
+    *,
+    weighted: bool,
+    same_as: Tensor | None = None,
 ) -> StudyProbabilities:
     """Probabilities p of the grades of a batch, in float64.
 
@@ -90,11 +116,13 @@ def probabilities(
         model: in eval mode.
         batch: crops of the final size.
         weighted: the model's softmax is q ∝ (1, 2, 4) · p.
+        same_as: (study, 25), which of these studies has the same crop; None where all differ.
     """
     device = next(model.parameters()).device
     with torch.inference_mode():
         images = batch.pixels.to(device).float() / PIXEL_SCALE
-        logits = model(images, batch.slice_present.to(device)).double()
+        shared = () if same_as is None else (same_as.to(device),)
+        logits = model(images, batch.slice_present.to(device), *shared).double()
         if weighted:
             logits = logits - logits.new_tensor(GRADE_WEIGHTS).log()
         answers: StudyProbabilities = logits.softmax(dim=-1).cpu().numpy()

@@ -10,7 +10,7 @@ attention pooling, bi-LSTM over the conditions of a level).
 from typing import Self
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,6 +22,7 @@ from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, Family, Side
 
 Images = Float[Tensor, "study 25 slice row column"]
 SlicePresent = Bool[Tensor, "study 25 slice"]
+SameAs = Int[Tensor, "study 25"]
 Logits = Float[Tensor, "study 25 3"]
 
 FAMILIES = tuple(Family)
@@ -100,16 +101,20 @@ class GradeClassifier(nn.Module):
         self.heads = GradeHeads(width, settings)
         self._frozen_body = False
 
-    def forward(self, images: Images, slice_present: SlicePresent) -> Logits:
+    def forward(
+        self, images: Images, slice_present: SlicePresent, same_as: SameAs | None = None
+    ) -> Logits:
         """Logits of the grades.
 
         Args:
             images: crops, 0..1.
             slice_present: False for slices that the stack does not have; a crop without any
                 present slice is missing, and the level's other crops answer for it.
+            same_as: (study, 25), which of the given studies has the same crop; the CNN runs once
+                for all that name one. None where all differ.
         """
         images, slice_present = self._turn_to_left(images, slice_present)
-        vectors = self._crop_vectors(images, slice_present)
+        vectors = self._crop_vectors(images, slice_present, same_as)
         logits: Tensor = self.heads(self.sequence(vectors))
         return logits
 
@@ -145,17 +150,27 @@ class GradeClassifier(nn.Module):
         return torch.cat(by_condition, dim=1), torch.cat(present, dim=1)
 
     def _crop_vectors(
-        self, images: Images, slice_present: SlicePresent
+        self, images: Images, slice_present: SlicePresent, same_as: SameAs | None = None
     ) -> Float[Tensor, "study 5 5 width"]:
         studies = len(images)
-        present = slice_present.flatten(0, 1)  # (crop, slice)
-        features = self._encode(images.flatten(0, 1), present)  # (crop, slice, feature)
+        flat, present = images.flatten(0, 1), slice_present.flatten(0, 1)  # (crop, slice, …)
         exists = present.any(dim=1)
-        sequence, _ = self.over_slices(features)
-        pooled = self.pool(sequence, present | ~exists[:, None])  # (crop, width)
+        if same_as is None:
+            pooled = self._pooled(flat, present)
+        else:
+            first = same_as * len(same_as[0]) + torch.arange(len(same_as[0]), device=flat.device)
+            distinct, place = torch.unique(first, return_inverse=True)
+            pooled = self._pooled(flat[distinct], present[distinct])[place.flatten()]
         missing = self.missing.repeat_interleave(len(LEVELS), dim=0).repeat(studies, 1)
         vectors = torch.where(exists[:, None], pooled, missing.to(pooled.dtype))
         return vectors.reshape(studies, len(CONDITIONS), len(LEVELS), -1)
+
+    def _pooled(
+        self, images: Float[Tensor, "crop slice row column"], present: Bool[Tensor, "crop slice"]
+    ) -> Float[Tensor, "crop width"]:
+        sequence, _ = self.over_slices(self._encode(images, present))
+        pooled: Tensor = self.pool(sequence, present | ~present.any(dim=1)[:, None])
+        return pooled
 
     def _encode(
         self, images: Float[Tensor, "crop slice row column"], present: Bool[Tensor, "crop slice"]

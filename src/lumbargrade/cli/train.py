@@ -1,5 +1,6 @@
 """``lumbargrade train`` and ``train-classifier``: recipes → model folders."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from lumbargrade.settings import parse_overrides
 
 if TYPE_CHECKING:
     from lumbargrade.metric import MetricParts
+    from lumbargrade.steps import StepState
 
 RecipeFile = Annotated[
     Path,
@@ -46,10 +48,19 @@ def train(
     """Train both stages as a recipe says; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
     with stopping_kindly(out) as stop:
+        from lumbargrade.cross_validation import run_cross_validation
         from lumbargrade.recipe import run_recipe
         from lumbargrade.runtime import prepare_for_networks, usable_cores
 
         prepare_for_networks()
+        if settings.folds is not None:
+            found = run_cross_validation(
+                settings, data, out, device=device, workers=usable_cores(), stop=stop,
+                on_step=_show_step, on_epoch=_show_epoch,
+            )  # fmt: skip
+            _show(found.scores)
+            stderr.print(f"Models: {out}", markup=False)
+            return
         summary = run_recipe(settings, data, out, device=device, workers=usable_cores(), stop=stop)
     _show({"as trained": summary.score, "calibrated": summary.calibrated})
     stderr.print(f"Models: {out}", markup=False)
@@ -83,6 +94,15 @@ def train_classifier(
             landmarks=landmarks, device=device, workers=usable_cores(), stop=stop,
         )  # fmt: skip
     _show({"as trained": score})
+
+
+def _show_step(number: int, count: int, state: "StepState") -> None:
+    stderr.print(f"[{number}/{count}] {state.step.name}: {state.reason}", markup=False)
+
+
+def _show_epoch(epoch: int, planned: int, metrics: Mapping[str, float]) -> None:
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    stderr.print(f"  epoch {epoch} of {planned}: {shown}", markup=False)
 
 
 def _show(scores: "dict[str, MetricParts]") -> None:

@@ -1,0 +1,208 @@
+"""A cross-validated recipe as a graph of steps, and doing what is left of it.
+
+What must stay true: a finished step is known by the hash of its inputs, so a changed setting does
+again what depends on it and nothing else; the run's folder is a model folder when all steps are
+done, and not while some are being replaced; the same call goes on where an earlier one was cut off
+and leaves the same bytes; a run's folder takes one set of data.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lumbargrade.atomic_files import remove_folder, write_beside
+from lumbargrade.config import Recipe
+from lumbargrade.ensemble_file import ENSEMBLE_FILE
+from lumbargrade.ensemble_steps import SCORES, ensemble_steps
+from lumbargrade.folder_lock import held_folder
+from lumbargrade.folds import cross_validation
+from lumbargrade.labels import VIEWS
+from lumbargrade.member_steps import MemberSteps
+from lumbargrade.metric import MetricParts
+from lumbargrade.models import CALIBRATION, MANIFEST, MemberEntry, write_manifest
+from lumbargrade.out_of_fold import ANSWERS, POINTS
+from lumbargrade.prepared import StudyFacts, data_sha256, prepared_cache, survey
+from lumbargrade.recipe import LIBRARIES, PREPARED
+from lumbargrade.run_layout import (
+    CALIBRATED,
+    ENSEMBLE,
+    EVALUATION,
+    FOLDS,
+    classifier_step,
+    detector_step,
+    points_file,
+    points_step,
+    write_folds,
+)
+from lumbargrade.settings import ConfigError
+from lumbargrade.step_seconds import StepClock
+from lumbargrade.steps import UNFINISHED, Step, StepState, do_step, read_record, states_of
+from lumbargrade.training.checkpoint import CONFIG
+from lumbargrade.training.stopping import Stop
+from lumbargrade.training.task import OnEpoch
+
+logger = logging.getLogger(__name__)
+
+OnStep = Callable[[int, int, StepState], None]
+"""Told before each step that is to do: its number (from 1), how many steps there are, its state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidated:
+    """What a finished run came to."""
+
+    out: Path
+    scores: dict[str, MetricParts]
+    """Out of fold: as trained, calibrated, and of the weighted prior."""
+    done: tuple[str, ...]
+    """The steps that this call did."""
+
+
+def run_cross_validation(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    workers: int = 1,
+    stop: Stop | None = None,
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> CrossValidated:
+    """Train every member of a recipe with folds, or go on with it.
+
+    Args:
+        recipe: with ``folds``.
+        data: a dataset of DICOM files with training tables, or the prepared studies of one.
+        out: the run's folder.
+        device: auto, cpu, cuda, cuda:N or mps.
+        workers: processes for preparing.
+        stop: asks the run to stop where it can go on later without loss.
+        on_step: progress.
+        on_epoch: progress of a training.
+
+    Raises:
+        ConfigError: the folder holds a run on other data, or another process works in it.
+        InvalidStudyError: too few studies, or none that can be read.
+        Stopped: the run was asked to stop; the same call goes on.
+    """
+    with held_folder(out):
+        cache = prepared_cache(data, out / PREPARED, workers=workers)
+        facts = survey(cache)
+        sha256 = data_sha256(list(facts.values()))
+        _check_data(out, sha256)
+        recipe.to_yaml(out / CONFIG)
+        members = MemberSteps(
+            recipe=recipe, run=out, cache=cache, facts=facts,
+            device=device, stop=stop or Stop(), on_epoch=on_epoch,
+        )  # fmt: skip
+        steps = plan(recipe, out, members, sha256)
+        done = _do_steps(out, steps, device, on_step)
+        return _describe(recipe, out, facts, done)
+
+
+def plan(recipe: Recipe, run: Path, members: MemberSteps, data_sha256: str) -> list[Step]:
+    """All steps of a run, in an order in which they can be done."""
+    labels = {study_id: item.labels for study_id, item in members.facts.items()}
+
+    def cut(folder: Path) -> None:
+        k = recipe.folds or 0
+        write_folds(folder, cross_validation(labels, k, recipe.fold_validation, recipe.seed))
+
+    settings = {
+        "data_sha256": data_sha256,
+        "folds": recipe.folds,
+        "fold_validation": recipe.fold_validation,
+        "seed": recipe.seed,
+    }
+    first = Step(name=FOLDS, kind="folds", settings=settings, after=(), work=cut)
+    return [first, *members.steps(), *ensemble_steps(recipe, run, labels)]
+
+
+def _check_data(out: Path, sha256: str) -> None:
+    record = read_record(out / FOLDS)
+    if record is not None and record["settings"]["data_sha256"] != sha256:
+        raise ConfigError(
+            f"{out} holds a run on other data: give the same --data to go on with it, "
+            "or another --out"
+        )
+    if record is None and any((out / name).exists() for name in ("split.json", "members")):
+        raise ConfigError(f"{out} holds a run of a recipe with a split: give another --out")
+
+
+def _do_steps(out: Path, steps: list[Step], device: str, on_step: OnStep | None) -> tuple[str, ...]:
+    states = states_of(out, steps)
+    hashes = {state.step.name: state.inputs_sha256 for state in states}
+    again = [state for state in states if state.replaces]
+    for state in again:
+        logger.info("%s will be done again (%s)", state.step.name, state.reason)
+    done = []
+    for number, state in enumerate(states, start=1):
+        if state.done:
+            continue
+        if on_step is not None:
+            on_step(number, len(states), state)
+        (out / MANIFEST).unlink(missing_ok=True)  # until all fits together again
+        clock = StepClock.start(out, state.step, device)
+        is_whole = do_step(out, state, {name: hashes[name] for name in state.step.after})
+        clock.stop(whole=is_whole)
+        done.append(state.step.name)
+    remove_folder(out / UNFINISHED)  # what was begun with settings that are no longer asked for
+    return tuple(done)
+
+
+def _describe(
+    recipe: Recipe, out: Path, facts: dict[str, StudyFacts], done: tuple[str, ...]
+) -> CrossValidated:
+    """Put what a model folder needs where it belongs, the manifest last."""
+    folds = range(recipe.folds or 0)
+    for step, name in ((ENSEMBLE, ENSEMBLE_FILE), (CALIBRATED, CALIBRATION), (ENSEMBLE, ANSWERS)):
+        write_beside(out / name, (out / step / name).read_bytes())
+    first = next(iter(recipe.detectors))
+    tables = [out / points_step(first, fold) / points_file(first, fold) for fold in folds]
+    write_beside(out / POINTS, joined_tables(tables))
+    scores: dict[str, Any] = json.loads((out / EVALUATION / SCORES).read_text())
+    members = [
+        MemberEntry(
+            path=detector_step(name, view, fold), stage="detector", view=view, fold=fold, name=name
+        )
+        for fold in folds
+        for name in recipe.detectors
+        for view in VIEWS
+    ]
+    members += [
+        MemberEntry(path=classifier_step(name, fold), stage="classifier", fold=fold, name=name)
+        for fold in folds
+        for name in recipe.classifiers
+    ]
+    write_manifest(
+        out,
+        name=recipe.name,
+        members=members,
+        facts={
+            "recipe": recipe.name,
+            "seed": recipe.seed,
+            "training_data": {
+                "licence": recipe.data_licence,
+                "sha256": data_sha256(list(facts.values())),
+                "studies": {"all": len(facts)},
+            },
+            "out_of_fold": {"score": scores["as trained"]["score"]},
+            "versions": {library: version(library) for library in LIBRARIES},
+        },
+    )
+    return CrossValidated(
+        out=out,
+        scores={name: MetricParts(**parts) for name, parts in scores.items()},
+        done=done,
+    )
+
+
+def joined_tables(paths: list[Path]) -> str:
+    """Several CSV tables of the same columns as one."""
+    heads, bodies = zip(*(path.read_text().split("\n", 1) for path in paths), strict=True)
+    return "\n".join([heads[0], "".join(bodies)])
