@@ -11,7 +11,7 @@ STUDIES = 240
 def softened(truth: np.ndarray, noise: float, seed: int) -> np.ndarray:
     """Answers of a member that sees log p of the truth with noise of its own."""
     rng = np.random.default_rng(seed)
-    rows = np.exp(np.log(truth) + noise * rng.standard_normal(truth.shape))
+    rows: np.ndarray = np.exp(np.log(truth) + noise * rng.standard_normal(truth.shape))
     rows /= rows.sum(axis=-1, keepdims=True)
     return rows
 

@@ -33,8 +33,10 @@ def landmarks(shift: Sequence[float] = (0, 0, 0), *, without: int | None = None)
 def test_the_mean_is_over_the_sets_that_have_a_point() -> None:
     mean = mean_landmarks([landmarks(), landmarks((2, 0, 4), without=7), landmarks((4, 0, 2))])
     truth = fake_landmarks()
-    np.testing.assert_allclose(mean[0].position_lps_mm, truth[0] + (2, 0, 2))
-    np.testing.assert_allclose(mean[7].position_lps_mm, truth[7] + (2, 0, 1))
+    for target, shift in ((0, (2, 0, 2)), (7, (2, 0, 1))):
+        position = mean[target].position_lps_mm
+        assert position is not None
+        np.testing.assert_allclose(position, truth[target] + np.array(shift))
     none = mean_landmarks([landmarks(without=3), landmarks(without=3)])
     assert none[3].position_lps_mm is None
 
@@ -53,17 +55,8 @@ def test_the_mean_is_over_the_sets_that_have_a_point() -> None:
 def test_points_share_a_crop_on_one_slice_within_the_given_distance(
     shift: tuple[float, ...], merge_px: float, shared: Sequence[int]
 ) -> None:
-    assert PIXEL_MM == CROPS.side_mm / CROPS.size_px
-    base = [
-        Landmark(
-            target=item.target,
-            position_lps_mm=item.position_lps_mm + (0, 0, 0.2),
-            score=0.5,
-            flags=(),
-        )
-        for item in landmarks()
-        if item.position_lps_mm is not None
-    ]
+    assert CROPS.side_mm / CROPS.size_px == PIXEL_MM
+    base = landmarks((0.0, 0.0, 0.2))  # off the planes of the slices
     moved = landmarks((shift[0], shift[1], shift[2] + 0.2))
     same = shared_crops(VOLUMES, [base, moved], CROPS, merge_px)
     assert same[0].tolist() == [0] * 25
