@@ -94,7 +94,7 @@ def run_cross_validation(
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
         sha256 = data_sha256(list(facts.values()))
-        _check_data(out, sha256)
+        check_data(out, sha256)
         recipe.to_yaml(out / CONFIG)
         members = MemberSteps(
             recipe=recipe, run=out, cache=cache, facts=facts,
@@ -123,7 +123,12 @@ def plan(recipe: Recipe, run: Path, members: MemberSteps, data_sha256: str) -> l
     return [first, *members.steps(), *ensemble_steps(recipe, run, labels)]
 
 
-def _check_data(out: Path, sha256: str) -> None:
+def check_data(out: Path, sha256: str) -> None:
+    """Refuse a folder that was begun on other data, or by a recipe with a split.
+
+    Raises:
+        ConfigError: it was.
+    """
     record = read_record(out / FOLDS)
     if record is not None and record["settings"]["data_sha256"] != sha256:
         raise ConfigError(

@@ -44,9 +44,16 @@ def train(
     out: Annotated[Path, typer.Option(file_okay=False, help="The run's folder.")],
     overrides: Overrides = None,
     device: Device = "auto",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="List the steps, done or to do and why; write nothing."),
+    ] = False,
 ) -> None:
     """Train both stages as a recipe says; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
+    if dry_run:
+        _show_forecast(settings, data, out, device)
+        return
     with stopping_kindly(out) as stop:
         from lumbargrade.cross_validation import run_cross_validation
         from lumbargrade.recipe import run_recipe
@@ -94,6 +101,23 @@ def train_classifier(
             landmarks=landmarks, device=device, workers=usable_cores(), stop=stop,
         )  # fmt: skip
     _show({"as trained": score})
+
+
+def _show_forecast(recipe: Recipe, data: Path, out: Path, device: str) -> None:
+    from lumbargrade.dry_run import forecast
+
+    steps = forecast(recipe, data, out, device=device)
+    width = max(len(step.name) for step in steps)
+    for step in steps:
+        cost = "unknown" if step.seconds is None else f"about {step.seconds:.0f} s"
+        state = f"to do  {cost:14} {step.reason}" if step.reason else "done"
+        typer.echo(f"{step.name:{width}}  {state}")
+    left = [step for step in steps if step.reason]
+    known = [step.seconds for step in left if step.seconds is not None]
+    typer.echo(
+        f"{len(steps) - len(left)} of {len(steps)} steps done; left: about {sum(known):.0f} s for "
+        f"{len(known)} steps, unknown for {len(left) - len(known)}"
+    )
 
 
 def _show_step(number: int, count: int, state: "StepState") -> None:
