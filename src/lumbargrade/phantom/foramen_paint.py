@@ -7,11 +7,11 @@ import numpy as np
 
 from lumbargrade.labels import Side
 from lumbargrade.phantom.anatomy import LevelAnatomy
-from lumbargrade.phantom.bones import ordered
 from lumbargrade.phantom.canvas import Box, Canvas, Field, ellipsoid
 from lumbargrade.phantom.foramen import Foramen
 from lumbargrade.phantom.measures import SIDE_SIGN
 from lumbargrade.phantom.tissue import Tissue
+from lumbargrade.phantom.vertebra import ordered
 
 
 def paint_foramen(

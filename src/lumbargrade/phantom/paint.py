@@ -9,20 +9,13 @@ from jaxtyping import Float64
 
 from lumbargrade.labels import Side
 from lumbargrade.phantom.anatomy import Anatomy
-from lumbargrade.phantom.bones import (
-    BACK_MM,
-    FRONT_MM,
-    HALF_WIDTH_MM,
-    add_texture,
-    paint_arch,
-    paint_body,
-    paint_disc,
-    vertebral_bodies,
-)
+from lumbargrade.phantom.arch import paint_arch
 from lumbargrade.phantom.canvas import Box, Canvas
 from lumbargrade.phantom.course import SacCourse
+from lumbargrade.phantom.disc import paint_disc
 from lumbargrade.phantom.facets import paint_facet
 from lumbargrade.phantom.foramen_paint import paint_foramen
+from lumbargrade.phantom.sacrum import paint_sacrum
 from lumbargrade.phantom.spaces import (
     paint_bulge,
     paint_canal_fat,
@@ -30,8 +23,18 @@ from lumbargrade.phantom.spaces import (
     paint_sac,
     paint_traversing_roots,
 )
-from lumbargrade.phantom.spine import DISCS, Spine
+from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.streams import Stream, generator
+from lumbargrade.phantom.vertebra import (
+    BACK_MM,
+    FRONT_MM,
+    HALF_WIDTH_MM,
+    SACRUM,
+    add_texture,
+    paint_body,
+    paint_end_plate_changes,
+    vertebral_bodies,
+)
 
 
 def paint_spine(
@@ -39,7 +42,7 @@ def paint_spine(
 ) -> Canvas:
     """Paint the whole spine; ``signals`` holds each contrast's signal of every tissue."""
     rng = generator(seed, Stream.ORGANS)
-    bodies = vertebral_bodies(rng, spine, anatomy)
+    bodies = vertebral_bodies(seed, spine, anatomy)
     canvas = Canvas(
         Box(
             x=(-HALF_WIDTH_MM, HALF_WIDTH_MM),
@@ -50,13 +53,16 @@ def paint_spine(
     )
     sac = SacCourse(spine, anatomy)
     paint_canal_fat(canvas, sac)
-    for body in bodies:
-        paint_body(canvas, body)
+    free = [body for body in bodies if not body.sacral]
+    for index in range(SACRUM + 1):
+        paint_disc(canvas, seed, spine, anatomy, index)
+    paint_sacrum(canvas, seed, spine, bodies, sac)
+    for body in free:
+        paint_body(canvas, seed, body)
+    paint_end_plate_changes(canvas, seed, bodies, anatomy)
     add_texture(seed, canvas)
-    for index in range(len(DISCS)):
-        paint_disc(canvas, rng, spine, anatomy, index)
-    for body in bodies:
-        paint_arch(canvas, rng, body, sac)
+    for body in free:
+        paint_arch(canvas, seed, body, sac)
     for level in anatomy.levels:
         paint_flavum(canvas, level, sac)
         for side in (Side.LEFT, Side.RIGHT):
