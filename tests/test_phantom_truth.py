@@ -29,7 +29,7 @@ FLUID, ANNULUS, FORAMINAL = range(3)
 CONTENTS = (
     (Tissue.CSF, Tissue.CORD),
     (Tissue.ANNULUS,),
-    (Tissue.FAT, Tissue.ROOT, Tissue.VEIN),
+    (Tissue.FAT, Tissue.ROOT),
 )
 
 
