@@ -14,8 +14,9 @@ import numpy as np
 
 from lumbargrade.dicom.write_mr import MrSeries, TransferSyntax, derived_uid
 from lumbargrade.labels import View
+from lumbargrade.phantom.faults import draw_faults
 from lumbargrade.phantom.localizers import planes_localizer, sagittal_localizer
-from lumbargrade.phantom.protocol import SeriesProtocol, draw_faults
+from lumbargrade.phantom.protocol import SeriesProtocol
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Sequence as Timing

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.labels import View
-from lumbargrade.phantom.protocol import SeriesProtocol, draw_faults, plane_affine
+from lumbargrade.phantom.faults import draw_faults
+from lumbargrade.phantom.planes import plane_affine
+from lumbargrade.phantom.protocol import SeriesProtocol
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.tissue import Sequence as Timing
 
