@@ -228,3 +228,68 @@ def test_studies_are_loaded_in_order_of_their_ids_and_without_absent_views() -> 
     assert loaded[0].pixels.shape[1:] == (48, 48)
     pixel_mm = np.linalg.norm(loaded[0].affines[0][:3, 1])
     assert pixel_mm == pytest.approx(PIXEL_MM * SIZE / 48)
+
+
+def test_a_grey_curve_keeps_dark_darker_than_bright_from_black_to_white() -> None:
+    ramp = torch.linspace(0, 1, 4096).reshape(1, 64, 64)
+    settings = DetectorAugmentSettings(
+        shading_probability=0,
+        noise_probability=0,
+        blur_probability=0,
+        border_probability=0,
+        brightness_contrast_probability=0,
+        curve_probability=1,
+    )
+    curves = [vary_brightness(ramp, np.random.default_rng(seed), settings) for seed in range(20)]
+    for curve in curves:
+        assert (curve.flatten().diff() > 0).all()
+        assert float(curve.min()) == 0
+        assert float(curve.max()) == pytest.approx(1, abs=1e-6)
+    middle = [float(curve.flatten()[2048]) for curve in curves]
+    assert max(middle) - min(middle) > 0.2
+
+
+def test_lost_detail_keeps_points_in_their_place() -> None:
+    settings = DetectorAugmentSettings(
+        shading_probability=0,
+        noise_probability=0,
+        blur_probability=0,
+        border_probability=0,
+        brightness_contrast_probability=0,
+        resolution_probability=1,
+    )
+    rows, columns = np.mgrid[:128, :128]
+    point = np.array([50.3, 71.8])
+    blob = np.exp(-((rows - point[0]) ** 2 + (columns - point[1]) ** 2) / (2 * 3.0**2))
+    image = torch.tensor(blob, dtype=torch.float32)[None]
+    peaks = []
+    for seed in range(20):
+        coarse = vary_brightness(image, np.random.default_rng(seed), settings)[0].numpy()
+        centre = np.array([(coarse * rows).sum(), (coarse * columns).sum()]) / coarse.sum()
+        assert np.abs(centre - point).max() < 0.2
+        peaks.append(coarse.max())
+    assert min(peaks) < 0.95 * blob.max()
+
+
+@pytest.mark.parametrize("teach_absence", [False, True])
+def test_levels_outside_a_magnified_part_are_taught_as_absent_or_not_at_all(
+    teach_absence: bool,
+) -> None:
+    settings = SETTINGS.model_copy(
+        update={
+            "augment": DetectorAugmentSettings(
+                crop_probability=1, crop_scale=2.5, teach_absence=teach_absence
+            ),
+            "one_slice_probability": 0.0,
+        }
+    )
+    absent = present = 0
+    for seed in range(12):
+        (run,) = training_runs(arrays(View.SAGITTAL_T2), settings, np.random.default_rng(seed))
+        empty = run.heatmaps.amax(dim=(0, 2, 3)) == 0
+        absent += int((run.heatmap_known[0, empty] == 1).sum())
+        present += int((~empty).sum())
+        assert (run.heatmap_known[0, ~empty] == 1).all()
+        assert (run.weights_known[0, empty] == 0).all()
+    assert present > 20
+    assert (absent > 5) == teach_absence

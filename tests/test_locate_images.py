@@ -19,9 +19,9 @@ from lumbargrade.locate_images import (
     ImagePoints,
     find_disc_points,
     locate_images,
-    one_slice_volume,
     score_points,
 )
+from lumbargrade.plain_images import one_slice_volume
 from lumbargrade.records import ViewVolume
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
 

@@ -48,10 +48,35 @@ class DetectorAugmentSettings(Settings):
     blur_probability: float = Field(default=0.2, ge=0, le=1)
     border_probability: float = Field(default=0.2, ge=0, le=1)
     """Of blackening a band along an edge, as a narrow field of view does."""
+    resolution_probability: float = Field(default=0.0, ge=0, le=1)
+    """Of losing detail along either axis, as where fewer lines are scanned."""
+    coarsest: float = Field(default=3.0, ge=1)
+    """Width of the coarsest such pixel, in pixels."""
+    curve_probability: float = Field(default=0.0, ge=0, le=1)
+    """Of another grey curve; it rises everywhere, so dark stays darker than bright."""
+    crop_probability: float = Field(default=0.0, ge=0, le=1)
+    """Of magnifying a part of the image, which may leave out levels."""
+    crop_scale: float = Field(default=1.8, ge=1)
+    """Strongest such magnification; the weakest is 1.2."""
+    teach_absence: bool = False
+    """Teach that heatmaps are empty where augmentation moved a point out of the image; else such a
+    point teaches nothing."""
     level_jitter_mm: float = Field(default=2.0, ge=0)
     """Standard deviation of the error given to the sagittal level positions (axial view)."""
     level_dropout: float = Field(default=0.15, ge=0, le=1)
     """Probability of hiding them, as where the sagittal view is missing (axial view)."""
+
+
+class ExtraSlicesSettings(Settings):
+    """How plain 2-D slices with disc points are trained on beside the studies (sagittal T2)."""
+
+    per_batch: int = Field(default=4, ge=1)
+    """Slices that each training step sees beside its studies, all slices in turn."""
+    folds: int = Field(default=5, ge=2)
+    held_out_fold: int | None = Field(default=None, ge=0)
+    """Fold of the slices' patients that is not trained on; None trains on all."""
+    licence: str = "not stated"
+    """Of the slices; a run that uses them adds it to the licence of its training data."""
 
 
 class DetectorSettings(Settings):
@@ -72,6 +97,8 @@ class DetectorSettings(Settings):
     """Slices per study in one training step, drawn as a run around a labelled point."""
     one_slice_probability: float = Field(default=0.15, ge=0, le=1)
     """Of training on single mid-sagittal slices (sagittal T2 alone)."""
+    extra_slices: ExtraSlicesSettings = ExtraSlicesSettings()
+    """How the slices of ``--extra-slices`` are used (sagittal T2 alone)."""
     lstm_hidden: int = Field(default=96, ge=8)
     pointer: Literal["lstm", "transformer"] = "lstm"
     """What runs over the slices: a bi-LSTM, or a pre-norm transformer layer as wide."""

@@ -1,7 +1,7 @@
 """The sagittal T2 detector on plain 2-D images whose disc points are known.
 
-What must stay true: an image is a stack of one slice; its pixel size is not known, so a field of
-view is assumed, the one place where an assumption is allowed; errors are stated on the 256 grid.
+What must stay true: an image is a stack of one slice, as ``plain_images.py`` makes it; errors are
+stated on the 256 grid.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,26 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from PIL import Image
 
-from lumbargrade.arrays import Pixels
 from lumbargrade.competition import CoordinateImage
 from lumbargrade.competition.coordinate_images import GRID_PX
 from lumbargrade.detector.infer import disc_landmarks
 from lumbargrade.detector.model import Detector
-from lumbargrade.geometry import lps_to_slices, slice_affine
+from lumbargrade.geometry import lps_to_slices
 from lumbargrade.labels import LEVELS, View
-from lumbargrade.records import ViewVolume
-from lumbargrade.volumes import scale_pixels_to_bytes
-
-NOMINAL_FIELD_MM = 290.0
-"""Assumed length of an image's longer side."""
-
-NOMINAL_SLICE_MM = 4.8
-"""Assumed slice spacing, the median of sagittal T2 series."""
-
-_SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-"""Columns run from front to back, rows from head to foot."""
+from lumbargrade.plain_images import one_slice_volume, read_plain_image
 
 CLOSE_PX = 5.0
 
@@ -71,7 +59,7 @@ def locate_images(
         on_image: told after each image.
 
     Raises:
-        InvalidStudyError: an image without any brightness difference.
+        InvalidStudyError: an image that cannot be read, or has no brightness difference.
     """
     found = []
     for image in images:
@@ -84,8 +72,7 @@ def locate_images(
 
 def find_disc_points(path: Path, detector: Detector) -> Float64[np.ndarray, "5 2"]:
     """Disc points of one image file, (column, row) on the 256 grid: x / width · 256."""
-    with Image.open(path) as file:
-        pixels = np.asarray(file.convert("L"), dtype=np.float32)
+    pixels = read_plain_image(path)
     volume = one_slice_volume(pixels, name=str(path))
     positions, _ = disc_landmarks({View.SAGITTAL_T2: detector}, {View.SAGITTAL_T2: volume})
     rows_columns = np.stack([lps_to_slices(volume.affines, point)[0, 1:] for point in positions])
@@ -93,21 +80,6 @@ def find_disc_points(path: Path, detector: Detector) -> Float64[np.ndarray, "5 2
         rows_columns[:, ::-1] * GRID_PX / np.array(pixels.shape[::-1])
     )
     return on_grid
-
-
-def one_slice_volume(pixels: Pixels, *, name: str) -> ViewVolume:
-    """A plain image as a sagittal view of one slice, of the assumed size."""
-    spacing = NOMINAL_FIELD_MM / max(pixels.shape)
-    affine = slice_affine((0.0, 0.0, 0.0), _SAGITTAL, (spacing, spacing), NOMINAL_SLICE_MM)
-    zero = np.zeros(1, dtype=np.int64)
-    return ViewVolume(
-        view=View.SAGITTAL_T2,
-        slices=tuple(scale_pixels_to_bytes([pixels], name=name)),
-        affines=affine[None],
-        stack_ids=zero,
-        series_index=zero,
-        slice_index=zero,
-    )
 
 
 def score_points(found: Iterable[ImagePoints]) -> ImageScores:

@@ -13,6 +13,7 @@ from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.config import Recipe
 from lumbargrade.detector.train import train_detector
+from lumbargrade.extra_slices import arrays_of_slices, claimed_slices, opened_slices
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import split_studies
 from lumbargrade.labels import View
@@ -33,6 +34,7 @@ def train_one_detector(
     data: Path,
     out: Path,
     *,
+    extra_slices: Path | None = None,
     device: str = "auto",
     workers: int = 1,
     on_epoch: OnEpoch | None = None,
@@ -45,6 +47,7 @@ def train_one_detector(
         view: what the detector looks at.
         data: as for :func:`lumbargrade.recipe.run_recipe`.
         out: the member's folder.
+        extra_slices: as for :func:`lumbargrade.recipe.run_recipe`; other views leave them unread.
         device: auto, cpu, cuda, cuda:N or mps.
         workers: processes for preparing.
         on_epoch: progress.
@@ -61,7 +64,8 @@ def train_one_detector(
         split = split_studies(
             {study_id: item.labels for study_id, item in facts.items()}, fractions, recipe.seed
         )
-        claim_data(out, split, data_sha256(list(facts.values())))
+        extra = opened_slices(extra_slices if view is View.SAGITTAL_T2 else None, recipe)
+        claim_data(out, split, data_sha256(list(facts.values())), **claimed_slices(extra))
         train_detector(
             view,
             detector_settings(recipe, view),
@@ -69,6 +73,7 @@ def train_one_detector(
             PreparedStudies(cache, split.detector_validation),
             out,
             recipe.seed,
+            extra=arrays_of_slices(extra, recipe, view),
             device=device,
             on_epoch=on_epoch,
             stop=stop,

@@ -19,6 +19,12 @@ from lumbargrade.competition import write_submission
 from lumbargrade.config import DetectorSettings, Recipe, SplitSettings
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
+from lumbargrade.extra_slices import (
+    ExtraSlices,
+    arrays_of_slices,
+    claimed_slices,
+    opened_slices,
+)
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import Split, split_studies
 from lumbargrade.labels import VIEWS, View
@@ -74,6 +80,7 @@ def run_recipe(
     data: Path,
     out: Path,
     *,
+    extra_slices: Path | None = None,
     device: str = "auto",
     workers: int = 1,
     stop: Stop | None = None,
@@ -84,6 +91,7 @@ def run_recipe(
         recipe: the settings.
         data: a dataset of DICOM files with training tables, or the prepared studies of one.
         out: the run's folder.
+        extra_slices: a 2-D coordinate dataset for the sagittal T2 detector to train on, too.
         device: auto, cpu, cuda, cuda:N or mps.
         workers: processes for preparing.
         stop: asks the run to stop where it can go on later without loss.
@@ -102,13 +110,15 @@ def run_recipe(
         split = split_studies(
             {study_id: item.labels for study_id, item in facts.items()}, fractions, recipe.seed
         )
-        claim_data(out, split, data_sha256(list(facts.values())))
+        extra = opened_slices(extra_slices, recipe)
+        claim_data(out, split, data_sha256(list(facts.values())), **claimed_slices(extra))
         run = _Run(
             recipe=recipe,
             cache=cache,
             out=out,
             facts=facts,
             split=split,
+            extra=extra,
             device=device,
             stop=stop or Stop(),
         )
@@ -128,6 +138,7 @@ class _Run:
     out: Path
     facts: dict[str, StudyFacts]
     split: Split
+    extra: ExtraSlices | None
     device: str
     stop: Stop
 
@@ -147,6 +158,7 @@ class _Run:
             validation,
             folder,
             self.recipe.seed,
+            extra=arrays_of_slices(self.extra, self.recipe, view),
             device=self.device,
             stop=self.stop,
         )
@@ -236,16 +248,21 @@ class _Run:
                 "recipe": self.recipe.name,
                 "seed": self.recipe.seed,
                 "training_data": {
-                    "licence": self.recipe.data_licence,
+                    "licence": "; ".join(self._licences()),
                     "sha256": data_sha256(list(self.facts.values())),
                     "studies": {
                         part: len(study_ids) for part, study_ids in parts_of(self.split).items()
                     },
+                    **({"extra_slices": self.extra.facts()} if self.extra else {}),
                 },
                 "out_of_fold": {"score": summary.score.score},
                 "versions": {library: version(library) for library in LIBRARIES},
             },
         )
+
+    def _licences(self) -> list[str]:
+        """Of everything that was trained on."""
+        return [self.recipe.data_licence, *([self.extra.licence] if self.extra else [])]
 
     def _studies(self, study_ids: Sequence[str]) -> PreparedStudies:
         return PreparedStudies(self.cache, study_ids)

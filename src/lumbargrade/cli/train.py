@@ -10,7 +10,7 @@ from rich.table import Table
 from lumbargrade.cli.app import app, stderr
 from lumbargrade.cli.stopping import stopping_kindly
 from lumbargrade.config import Recipe
-from lumbargrade.settings import parse_overrides
+from lumbargrade.settings import ConfigError, parse_overrides
 
 if TYPE_CHECKING:
     from lumbargrade.metric import MetricParts
@@ -34,6 +34,14 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Another value for a setting; may be repeated."
     ),
 ]
+ExtraSlices = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="A 2-D coordinate dataset; the sagittal T2 detector trains on its slices, too.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
@@ -42,6 +50,7 @@ def train(
     recipe: RecipeFile,
     data: Data,
     out: Annotated[Path, typer.Option(file_okay=False, help="The run's folder.")],
+    extra_slices: ExtraSlices = None,
     overrides: Overrides = None,
     device: Device = "auto",
     dry_run: Annotated[
@@ -61,6 +70,8 @@ def train(
 
         prepare_for_networks()
         if settings.folds is not None:
+            if extra_slices is not None:
+                raise ConfigError("--extra-slices wants a recipe with a split, not with folds")
             found = run_cross_validation(
                 settings, data, out, device=device, workers=usable_cores(), stop=stop,
                 on_step=_show_step, on_epoch=_show_epoch,
@@ -68,7 +79,10 @@ def train(
             _show(found.scores)
             stderr.print(f"Models: {out}", markup=False)
             return
-        summary = run_recipe(settings, data, out, device=device, workers=usable_cores(), stop=stop)
+        summary = run_recipe(
+            settings, data, out,
+            extra_slices=extra_slices, device=device, workers=usable_cores(), stop=stop,
+        )  # fmt: skip
     _show({"as trained": summary.score, "calibrated": summary.calibrated})
     stderr.print(f"Models: {out}", markup=False)
 

@@ -28,6 +28,14 @@ def train_detector(
         ),
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="The member's folder.")],
+    extra_slices: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="A 2-D coordinate dataset; sagittal T2 trains on its slices, too.",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,6 +56,7 @@ def train_detector(
             view,
             data,
             out,
+            extra_slices=extra_slices,
             device=device,
             workers=usable_cores(),
             on_epoch=lambda epoch, planned, metrics: stderr.print(

@@ -17,6 +17,12 @@ from lumbargrade.detector.slices import ViewArrays
 from lumbargrade.detector.targets import MIRROR_LANDMARK
 from lumbargrade.labels import View
 
+CURVE_PIECES = 5
+CURVE_SIGMA = 0.45
+"""Of the logarithm of a grey curve's slope in each of its pieces."""
+
+WEAKEST_CROP = 1.2
+
 
 def mirror_left_right(arrays: ViewArrays) -> ViewArrays:
     """The same study of a patient whose left and right are exchanged; its own inverse.
@@ -54,6 +60,8 @@ def draw_warp(
     Returns:
         (2, 3): (row, column, 1) of the new image → (row, column) of the original, in pixels.
     """
+    if settings.crop_probability and rng.random() < settings.crop_probability:
+        return _crop(rng, settings, size)
     if rng.random() >= settings.affine_probability:
         return np.eye(2, 3)
     angle = np.deg2rad(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
@@ -63,6 +71,24 @@ def draw_warp(
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([1 / stretch, stretch]) / scale
     centre = np.full(2, (size - 1) / 2)
+    return np.column_stack([linear, centre + shift - linear @ centre])
+
+
+def _crop(
+    rng: np.random.Generator, settings: DetectorAugmentSettings, size: int
+) -> Float64[np.ndarray, "2 3"]:
+    """A magnified, turned part of the image, anywhere along the rows and nearer the middle column.
+
+    Its middle strays at most so far that nearly all of it lies inside the image.
+    """
+    least = min(WEAKEST_CROP, settings.crop_scale)
+    scale = np.exp(rng.uniform(np.log(least), np.log(settings.crop_scale)))
+    angle = np.deg2rad(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    room = 0.5 - 0.5 / scale
+    shift = rng.uniform(-1.0, 1.0, 2) * [room + 0.05, 0.5 * room] * size
+    centre = np.full(2, (size - 1) / 2)
+    linear = turn / scale
     return np.column_stack([linear, centre + shift - linear @ centre])
 
 
@@ -97,7 +123,7 @@ def vary_brightness(
     rng: np.random.Generator,
     settings: DetectorAugmentSettings,
 ) -> Float[Tensor, "slice row column"]:
-    """Shading, gamma, brightness and contrast, blur, noise and black bands.
+    """Shading, grey curve, gamma, brightness and contrast, blur, lost detail, noise, black bands.
 
     Args:
         images: 0..1.
@@ -109,12 +135,16 @@ def vary_brightness(
     """
     if rng.random() < settings.shading_probability:
         images = _to_percentile(images * _shading(rng, images.shape[-1]))
+    if settings.curve_probability and rng.random() < settings.curve_probability:
+        images = _grey_curve(images, rng)
     if rng.random() < settings.brightness_contrast_probability:
         gamma = np.exp(rng.normal(0.0, 0.35))
         contrast, brightness = np.exp(rng.normal(0.0, 0.2)), rng.normal(0.0, 0.05)
         images = (images.clamp_min(1e-4) ** gamma * contrast + brightness).clamp(0, 1)
     if rng.random() < settings.blur_probability:
         images = _blur(images, float(rng.uniform(0.4, 1.2)))
+    if settings.resolution_probability and rng.random() < settings.resolution_probability:
+        images = _coarsen(images, np.exp(rng.uniform(0, np.log(settings.coarsest), 2)))
     if rng.random() < settings.noise_probability:
         noise = rng.standard_normal(images.shape, dtype=np.float32) * rng.uniform(0.01, 0.06)
         images = (images + torch.from_numpy(noise)).clamp(0, 1)
@@ -130,6 +160,23 @@ def _shading(rng: np.random.Generator, size: int) -> Float[Tensor, "row column"]
     axis = torch.linspace(-0.5, 0.5, size, dtype=torch.float64)
     slope = rng.normal([0.0, 0.5], [0.4, 1.2])  # nats across the image; coils lie behind the back
     return torch.exp(blobs + slope[0] * axis[:, None] + slope[1] * axis[None]).float()
+
+
+def _grey_curve(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """A rising piecewise linear curve through 0 and 1, steeper in some greys than in others."""
+    steps = np.exp(rng.normal(0.0, CURVE_SIGMA, CURVE_PIECES))
+    knots = torch.from_numpy(np.concatenate([[0.0], np.cumsum(steps / steps.sum())])).float()
+    place = images.clamp(0, 1) * CURVE_PIECES
+    piece = place.long().clamp_max(CURVE_PIECES - 1)
+    return torch.lerp(knots[piece], knots[piece + 1], place - piece)
+
+
+def _coarsen(images: Tensor, width_px: Float64[np.ndarray, "2"]) -> Tensor:
+    """Average over pixels of another height and width, and interpolate back."""
+    size = images.shape[-1]
+    rows, columns = (max(8, round(size / float(width))) for width in width_px)
+    small = F.interpolate(images[:, None], (rows, columns), mode="area")
+    return F.interpolate(small, (size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
 def _to_percentile(images: Tensor) -> Tensor:

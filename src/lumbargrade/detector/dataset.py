@@ -7,6 +7,7 @@ the order or the company; a run's labels are those of the whole view.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from lumbargrade.detector.augment import (
 from lumbargrade.detector.features import known_levels, slice_features
 from lumbargrade.detector.slices import ViewArrays, stack_neighbours, to_unit
 from lumbargrade.detector.targets import (
+    GRID_PX,
     Channels,
     channels_of,
     heatmaps,
@@ -37,6 +39,9 @@ from lumbargrade.labels import LEVELS, View
 NEAR_WEIGHT = 0.5
 """A slice that shows a labelled point this strongly shows none of its unlabelled neighbours."""
 
+FAR_SIGMAS = 2.0
+"""A point this far beyond an image's edge is taught to be absent from it."""
+
 SINGLE_SLICES = 3
 """Slices of a study when single slices are trained on."""
 
@@ -48,6 +53,9 @@ _NO_AUGMENTATION = DetectorAugmentSettings(
     noise_probability=0,
     blur_probability=0,
     border_probability=0,
+    resolution_probability=0,
+    curve_probability=0,
+    crop_probability=0,
     level_jitter_mm=0,
     level_dropout=0,
 )
@@ -75,11 +83,25 @@ def study_rng(seed: int, epoch: int, study_id: str) -> np.random.Generator:
 
 
 def training_batches(
-    arrays: Sequence[ViewArrays], settings: DetectorSettings, *, seed: int, epoch: int
+    arrays: Sequence[ViewArrays],
+    settings: DetectorSettings,
+    *,
+    seed: int,
+    epoch: int,
+    extra: Sequence[ViewArrays] = (),
 ) -> Iterator[DetectorBatch]:
-    """All studies once, in an order drawn for the epoch, augmented."""
+    """All studies once, in an order drawn for the epoch, augmented.
+
+    Args:
+        arrays: of the studies.
+        settings: of the detector.
+        seed: of everything that is drawn.
+        epoch: likewise.
+        extra: views of one slice; every batch has ``extra_slices.per_batch`` of them, in turn.
+    """
     by_id = sorted(arrays, key=lambda item: item.study_id)
     order = np.random.default_rng([seed, epoch]).permutation(len(by_id))
+    turns = _extra_runs(extra, settings, seed=seed, epoch=epoch)
     for start in range(0, len(order), settings.fit.batch_size):
         picked = order[start : start + settings.fit.batch_size]
         runs = [
@@ -89,7 +111,18 @@ def training_batches(
                 by_id[index], settings, study_rng(seed, epoch, by_id[index].study_id)
             )
         ]
-        yield join_runs(runs)
+        yield join_runs([*runs, *islice(turns, settings.extra_slices.per_batch)])
+
+
+def _extra_runs(
+    extra: Sequence[ViewArrays], settings: DetectorSettings, *, seed: int, epoch: int
+) -> Iterator[DetectorBatch]:
+    """One-slice views without end, augmented: all of them, then all in another order; or none."""
+    by_id = sorted(extra, key=lambda item: item.study_id)
+    for turn in count(1) if by_id else ():
+        for index in np.random.default_rng([seed, epoch, turn]).permutation(len(by_id)):
+            rng = study_rng(seed, epoch, f"{by_id[index].study_id} {turn}")
+            yield from training_runs(by_id[index], settings, rng)
 
 
 def join_runs(runs: Sequence[DetectorBatch]) -> DetectorBatch:
@@ -104,6 +137,7 @@ def training_runs(
     if rng.random() < settings.augment.mirror_probability:
         arrays = mirror_left_right(arrays)
     single = rng.random() < settings.one_slice_probability and arrays.view is View.SAGITTAL_T2
+    single = single and len(arrays.pixels) > 1
     shown = see_points(arrays, settings)
     if single and shown.known.any():
         middle = shown.weights[:, shown.known].mean(axis=1)
@@ -171,6 +205,9 @@ def _run(
     with np.errstate(invalid="ignore"):
         inside = ((positions >= -0.5) & (positions <= size - 0.5)).all(axis=2)
     visible = shown.known & (inside | (weights == 0)).all(axis=0)
+    told = visible
+    if settings.augment.teach_absence:
+        told = np.where(_far_outside(positions, settings), shown.known, visible)
     lone = len(run) == 1  # a lone slice knows no place in a stack, as a plain image does not
     around = run if lone else np.arange(len(arrays.pixels))
     levels = _seen_levels(arrays, settings, rng)
@@ -192,18 +229,31 @@ def _run(
         features=torch.from_numpy(features if lone else features[run]),
         lengths=torch.tensor([len(run)]),
         heatmaps=labels,
-        heatmap_known=torch.from_numpy(_map_known(shown.channels, weights, visible)).float(),
+        heatmap_known=torch.from_numpy(_map_known(shown.channels, weights, visible, told)).float(),
         weights=torch.from_numpy(weights * visible).float(),
         weights_known=torch.from_numpy(np.tile(visible, (len(run), 1))).float(),
     )
+
+
+def _far_outside(
+    positions_px: Float64[np.ndarray, "slice channel 2"], settings: DetectorSettings
+) -> Bool[np.ndarray, "channel"]:
+    """Points that lie so far outside the image on every slice that their labels do not reach in."""
+    margin = FAR_SIGMAS * settings.label_sigma_px * settings.image_size / GRID_PX
+    with np.errstate(invalid="ignore"):
+        outside = (positions_px < -margin) | (positions_px > settings.image_size + margin)
+    return np.asarray(outside.any(axis=2).all(axis=0))
 
 
 def _map_known(
     channels: Channels,
     weights: Float64[np.ndarray, "slice channel"],
     visible: Bool[np.ndarray, "channel"],
+    told: Bool[np.ndarray, "channel"],
 ) -> Bool[np.ndarray, "slice map"]:
     """Where a heatmap's label is complete.
+
+    Told are the points that are visible, and those that are known to be outside the image.
 
     A map of several points is complete on every slice when all of them are known, else only on
     slices that show a known one strongly: there, the unknown ones are elsewhere.
@@ -212,7 +262,7 @@ def _map_known(
     for index in range(channels.map_count):
         members = [channel for channel, own in enumerate(channels.maps) if own == index]
         strong = (weights[:, members] * visible[members] >= NEAR_WEIGHT).any(axis=1)
-        known[:, index] = visible[members].all() | (strong & (len(members) > 1))
+        known[:, index] = told[members].all() | (strong & (len(members) > 1))
     return known
 
 

@@ -48,19 +48,23 @@ class DetectorTask:
         settings: DetectorSettings,
         *,
         seed: int,
+        extra: Sequence[ViewArrays] = (),
     ) -> None:
         self.training = training
         self.validation = validation
         self.settings = settings
         self.seed = seed
+        self.extra = extra
 
     def steps_per_epoch(self) -> int:
         """Batches that cover the training studies once."""
         return -(-len(self.training) // self.settings.fit.batch_size)
 
     def batches(self, epoch: int) -> Iterator[DetectorBatch]:
-        """Every training study once, augmented."""
-        return training_batches(self.training, self.settings, seed=self.seed, epoch=epoch)
+        """Every training study once, augmented, with extra slices beside them."""
+        return training_batches(
+            self.training, self.settings, seed=self.seed, epoch=epoch, extra=self.extra
+        )
 
     def loss(self, model: nn.Module, batch: DetectorBatch) -> Mapping[str, Tensor]:
         """The weighted sum, and its parts."""
@@ -126,6 +130,7 @@ def train_detector(
     out: Path,
     seed: int,
     *,
+    extra: Sequence[ViewArrays] = (),
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
     stop: Stop | None = None,
@@ -139,6 +144,7 @@ def train_detector(
         validation: likewise; the epoch that does best on them is kept.
         out: the member's folder.
         seed: of initial weights, order and augmentation.
+        extra: views of one slice to train on, too.
         device: auto, cpu, cuda, cuda:N or mps.
         on_epoch: progress.
         stop: asks the training to stop after a step.
@@ -161,6 +167,6 @@ def train_detector(
     keep_big_buffers()
     torch.manual_seed(seed)
     detector = build_detector(view, settings)
-    task = DetectorTask(parts[0], parts[1], settings, seed=seed)
+    task = DetectorTask(parts[0], parts[1], settings, seed=seed, extra=extra)
     fit(detector, task, settings.fit, out, seed=seed, device=device, on_epoch=on_epoch, stop=stop)
     return out
