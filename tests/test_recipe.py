@@ -4,17 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fake_prepared import write_prepared
 from lumbargrade import recipe as module
 from lumbargrade.bundle import halve, strip_run
 from lumbargrade.cache import load_cached
 from lumbargrade.calibration import Calibration
+from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.competition import read_points, read_submission
 from lumbargrade.config import (
     AugmentSettings,
     ClassifierSettings,
     CropSettings,
+    DetectorSet,
     DetectorSettings,
     FitSettings,
     Recipe,
@@ -22,8 +25,9 @@ from lumbargrade.config import (
 )
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks
+from lumbargrade.detector.model import build_detector
 from lumbargrade.folder_lock import held_folder
-from lumbargrade.labels import TARGETS
+from lumbargrade.labels import TARGETS, View
 from lumbargrade.models import open_models
 from lumbargrade.one_member import train_one_classifier
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
@@ -262,3 +266,16 @@ def test_studies_are_opened_in_order_of_their_ids(cache: Path) -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_is_valid_and_bears_its_name(path: Path) -> None:
     assert Recipe.from_yaml(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_network_of_a_recipe_can_be_built(path: Path) -> None:
+    recipe = Recipe.from_yaml(path)
+    sets: list[DetectorSet | Recipe] = [*recipe.detectors.values()] or [recipe]
+    classifiers = [item.classifier for item in recipe.classifiers.values()] or [recipe.classifier]
+    with torch.device("meta"):
+        for view in View:
+            for item in sets:
+                assert build_detector(view, getattr(item, view.value)).view is view
+        for settings in classifiers:
+            assert GradeClassifier(settings).settings == settings
