@@ -175,7 +175,8 @@ def _coarsen(images: Tensor, width_px: Float64[np.ndarray, "2"]) -> Tensor:
     """Average over pixels of another height and width, and interpolate back."""
     size = images.shape[-1]
     rows, columns = (max(8, round(size / float(width))) for width in width_px)
-    small = F.interpolate(images[:, None], (rows, columns), mode="area")
+    # "area" would take windows of unequal size, which moves what is shown
+    small = F.interpolate(images[:, None], (rows, columns), mode="bilinear", antialias=True)
     return F.interpolate(small, (size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
