@@ -47,7 +47,7 @@ def test_sac_area_is_the_count_of_its_pixels(seed: int) -> None:
     x, d = np.meshgrid(np.arange(-14, 14, step), np.arange(-2, 26, step), indexing="ij")
     for level, measure in zip(anatomy.levels, anatomy.measures[:5], strict=True):
         areas = [
-            float((level.sac.signed_distance(x, d, level.sac.fade(ds)) < 0).sum()) * step**2
+            float((level.sac.signed_distance(x, d, ds) < 0).sum()) * step**2
             for ds in np.linspace(-4, 4, 9)
         ]
         assert min(areas) == pytest.approx(measure, rel=0.03, abs=1.5)
@@ -61,7 +61,7 @@ def test_recess_width_is_the_gap_between_face_and_sac_or_root(seed: int) -> None
         for side, sign in ((Side.LEFT, 1), (Side.RIGHT, -1)):
             recess = level.recess[side]
             normal = np.array([sign * np.cos(recess.face_angle_rad), np.sin(recess.face_angle_rad)])
-            inside = level.sac.signed_distance(x, d, level.sac.fade(0.0)) < 0
+            inside = level.sac.signed_distance(x, d, 0.0) < 0
             inside |= np.hypot(x - recess.root_x_mm, d - recess.root_d_mm) < recess.root_radius_mm
             reach = (x[inside] * normal[0] + d[inside] * normal[1]).max()
             assert recess.face_mm - reach == pytest.approx(recess.width_mm, abs=0.35)
@@ -89,9 +89,9 @@ def test_every_narrow_canal_has_two_causes() -> None:
         for target, severity in zip(TARGETS, anatomy.severity, strict=True):
             if target.condition.family is Family.CANAL and severity > 0.5:
                 sac = anatomy.levels[target.index % 5].sac
-                assert min(sac.front_cut_mm, sac.back_cut_mm) > 0.02 * max(
-                    sac.front_cut_mm, sac.back_cut_mm
-                )
+                front = sac.margin.broad_mm + sac.margin.focal_mm
+                back = (sac.left_cut_mm + sac.right_cut_mm) / 2
+                assert min(front, back) > 0.05 * max(front, back)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

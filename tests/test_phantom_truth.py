@@ -127,7 +127,7 @@ def test_recess_points_are_the_middle_of_the_narrowest_gap(seed: int) -> None:
         recess = level.recess[side]
         sign = 1 if side is Side.LEFT else -1
         normal = np.array([sign * np.cos(recess.face_angle_rad), np.sin(recess.face_angle_rad)])
-        inside = level.sac.signed_distance(x, d, level.sac.fade(0.0)) < 0
+        inside = level.sac.signed_distance(x, d, 0.0) < 0
         inside |= np.hypot(x - recess.root_x_mm, d - recess.root_d_mm) < recess.root_radius_mm
         candidates = np.column_stack([x[inside], d[inside]])
         gap = recess.face_mm - candidates @ normal

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.labels import LEVELS, TARGETS, Side
+from lumbargrade.phantom.causes import LevelCauses, draw_causes
 from lumbargrade.phantom.foramen import Foramen, solve_foramen
 from lumbargrade.phantom.labels import Latent
 from lumbargrade.phantom.measures import measure_at_severity, severity_of_measure
@@ -28,7 +29,9 @@ class LevelAnatomy:
     bulge_mm: float
     """d of the posterior disc margin in the midline."""
     hydration: float
+    causes: LevelCauses
     sac: Sac
+    sac_centre_x_mm: float
     sac_centre_d_mm: float
     canal_area_mm2: float
     posterior_fat_mm: float
@@ -55,8 +58,13 @@ def solve_anatomy(seed: int, spine: Spine, severity: Latent) -> Anatomy:
             for t, v in zip(TARGETS, severity, strict=True)
         ]
     ).reshape(5, len(LEVELS))
+    causes = [
+        draw_causes(seed, level, column, spine.size)
+        for level, column in enumerate(severity.reshape(5, len(LEVELS)).T)
+    ]
     levels = tuple(
-        _solve_level(rng, spine, level, wanted[:, level]) for level in range(len(LEVELS))
+        _solve_level(rng, spine, level, causes[level], wanted[:, level])
+        for level in range(len(LEVELS))
     )
     sides = (Side.LEFT, Side.RIGHT)
     measures = np.array(
@@ -76,23 +84,22 @@ def solve_anatomy(seed: int, spine: Spine, severity: Latent) -> Anatomy:
 
 
 def _solve_level(
-    rng: np.random.Generator, spine: Spine, level: int, wanted: Float64[np.ndarray, "5"]
+    rng: np.random.Generator,
+    spine: Spine,
+    level: int,
+    causes: LevelCauses,
+    wanted: Float64[np.ndarray, "5"],
 ) -> LevelAnatomy:
     """Solve foramina, canal and recesses of a level; ``wanted`` in condition order."""
     s = float(spine.graded_s_mm()[level])
-    height = float(spine.disc_height_mm[FIRST_GRADED_DISC + level])
-    height_loss = float(rng.beta(1.5, 4)) * 0.5
-    height *= 1 - height_loss
+    height = float(spine.disc_height_mm[FIRST_GRADED_DISC + level]) * (1 - causes.height_loss)
     foramen = {
         side: solve_foramen(rng, spine, s, height, float(wanted[1 + i]))
         for i, side in enumerate((Side.LEFT, Side.RIGHT))
     }
-    sac, area = solve_sac(rng, float(wanted[0]), spine.size, last_level=level == 4)
+    sac, area = solve_sac(causes, float(wanted[0]))
     x, d = plane_grid()
-    inside = sac.signed_distance(x, d, sac.fade(0.0)) < 0
-    centre_d = float(d[inside].mean()) if inside.any() else sac.centre_d_mm
-    uncut_front = sac.centre_d_mm - sac.half_depth_mm
-    gap = float(rng.uniform(0.3, 1.0)) * min(1.0, uncut_front)
+    inside = sac.signed_distance(x, d, 0.0) < 0
     recess = {
         side: solve_recess(rng, sac, (x[inside], d[inside]), side, float(wanted[3 + i]))
         for i, side in enumerate((Side.LEFT, Side.RIGHT))
@@ -100,12 +107,21 @@ def _solve_level(
     return LevelAnatomy(
         s_mm=s,
         disc_height_mm=height,
-        bulge_mm=uncut_front + sac.front_cut_mm - gap if level < 4 else sac.front_cut_mm + gap,
-        hydration=float(np.clip(rng.normal(0.72 - 1.2 * height_loss, 0.32), 0, 1)),
+        bulge_mm=_posterior_margin(rng, sac, causes),
+        hydration=float(np.clip(rng.normal(0.85 - 0.75 * causes.degeneration, 0.18), 0, 1)),
+        causes=causes,
         sac=sac,
-        sac_centre_d_mm=centre_d,
+        sac_centre_x_mm=float(x[inside].mean()) if inside.any() else 0.0,
+        sac_centre_d_mm=float(d[inside].mean()) if inside.any() else sac.centre_d_mm,
         canal_area_mm2=area,
-        posterior_fat_mm=float(rng.uniform(0.3, 3.5)),
+        posterior_fat_mm=float(rng.uniform(0.3, 2.5)),
         recess=recess,
         foramen=foramen,
     )
+
+
+def _posterior_margin(rng: np.random.Generator, sac: Sac, causes: LevelCauses) -> float:
+    """d of the disc's margin in the midline: a film in front of the sac, more where it is flat."""
+    push = float(sac.margin.push(0.0, 0.0))
+    spare = max(causes.front_fat_mm - 0.5, 0.0) * np.exp(-push / 2.0)
+    return causes.front_fat_mm + push - float(rng.uniform(0.3, 0.7)) - float(spare)

@@ -11,6 +11,7 @@ from lumbargrade.labels import Side
 from lumbargrade.phantom.anatomy import Anatomy
 from lumbargrade.phantom.arch import paint_arch
 from lumbargrade.phantom.canvas import Box, Canvas
+from lumbargrade.phantom.cauda import paint_sac
 from lumbargrade.phantom.course import SacCourse
 from lumbargrade.phantom.disc import paint_disc
 from lumbargrade.phantom.facets import paint_facet
@@ -19,8 +20,8 @@ from lumbargrade.phantom.sacrum import paint_sacrum
 from lumbargrade.phantom.spaces import (
     paint_bulge,
     paint_canal_fat,
+    paint_epidural_veins,
     paint_flavum,
-    paint_sac,
     paint_traversing_roots,
 )
 from lumbargrade.phantom.spine import Spine
@@ -51,7 +52,7 @@ def paint_spine(
         ),
         signals,
     )
-    sac = SacCourse(spine, anatomy)
+    sac = SacCourse(seed, spine, anatomy)
     paint_canal_fat(canvas, sac)
     free = [body for body in bodies if not body.sacral]
     for index in range(SACRUM + 1):
@@ -63,15 +64,16 @@ def paint_spine(
     add_texture(seed, canvas)
     for body in free:
         paint_arch(canvas, seed, body, sac)
-    for level in anatomy.levels:
+    for index, level in enumerate(anatomy.levels):
         paint_flavum(canvas, level, sac)
         for side in (Side.LEFT, Side.RIGHT):
             paint_facet(canvas, rng, level.s_mm, level.recess[side], side)
-        paint_bulge(canvas, level)
+        paint_bulge(canvas, seed, index, level)
     for level in anatomy.levels:
         for side in (Side.LEFT, Side.RIGHT):
             paint_foramen(canvas, rng, level, level.foramen[side], side)
+    paint_epidural_veins(canvas, seed, anatomy, sac)
     for side in (Side.LEFT, Side.RIGHT):
         paint_traversing_roots(canvas, anatomy, side)
-    paint_sac(canvas, rng, spine, sac)
+    paint_sac(canvas, seed, spine, sac)
     return canvas

@@ -1,4 +1,4 @@
-"""The graded spaces and what is in them: canal, flavum, disc bulge, roots, sac.
+"""What bounds the canal's sac: epidural fat and veins, flavum, the disc's margin, roots beside it.
 
 What must stay true: every boundary that a measure depends on is painted exactly where it was
 solved, after everything else.
@@ -8,14 +8,20 @@ import numpy as np
 
 from lumbargrade.labels import Side
 from lumbargrade.phantom.anatomy import Anatomy, LevelAnatomy
-from lumbargrade.phantom.canvas import Box, Canvas, Field, box_around, tube
+from lumbargrade.phantom.canvas import Box, Canvas, Field, box_around, ellipsoid, tube
 from lumbargrade.phantom.course import SacCourse
 from lumbargrade.phantom.measures import SIDE_SIGN
-from lumbargrade.phantom.spine import Spine
+from lumbargrade.phantom.sac import smooth_max
+from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Tissue
 
 
-def _canal_box(sac: SacCourse, half_width: float = 24.0) -> Box:
+PAINT_PART = 10
+"""Paint nuisances of a level draw from the canal's stream at this part plus the level."""
+
+
+def canal_box(sac: SacCourse, half_width: float = 24.0) -> Box:
+    """Where the canal and its contents lie."""
     return Box(x=(-half_width, half_width), d=(-6, 30), s=(sac.end_mm - 4, sac.top_mm))
 
 
@@ -26,44 +32,89 @@ def paint_canal_fat(canvas: Canvas, sac: SacCourse) -> None:
         wall = np.maximum(sac.back_wall(x, d, s), np.abs(x) - 21)
         return np.asarray(np.maximum(wall, np.maximum(-4 - d, sac.end_mm - 3 - s)))
 
-    canvas.paint(shape, Tissue.FAT, _canal_box(sac))
+    canvas.paint(shape, Tissue.FAT, canal_box(sac))
 
 
 def paint_flavum(canvas: Canvas, level: LevelAnatomy, sac: SacCourse) -> None:
-    """The ligament between two laminae; at the disc it reaches the sac but for a film of fat."""
-    own = level.sac
-    sin, cos = np.sin(own.back_angle_rad), np.cos(own.back_angle_rad)
-    face = own.back_support_mm() - own.back_cut_mm
+    """Either side's ligament between two laminae, with a fat pad and a cleft in the midline.
+
+    Where it narrows the sac it reaches it but for a film of fat; elsewhere it is a band of 3 to
+    5 mm in front of the laminae.
+    """
+    own, causes = level.sac, level.causes
+    support = own.back_support_mm()
+    pad = causes.fat_pad_mm * np.exp(-(own.left_cut_mm + own.right_cut_mm) / 5)
 
     def shape(x: Field, d: Field, s: Field) -> Field:
-        fade = own.fade(s - level.s_mm)
-        behind_sac = face + 0.3 + level.posterior_fat_mm * 0.4 - (np.abs(x) * sin + d * cos)
-        behind_sac = behind_sac + (1 - fade) * 4
-        wall = sac.back_wall(x, d, s) - 4.0
-        ends = np.abs(s - level.s_mm) - 10
-        return np.asarray(
-            np.maximum(np.maximum(behind_sac, wall), np.maximum(ends, np.abs(x) - 15))
-        )
+        ds = s - level.s_mm
+        fade = own.fade(ds)
+        wall = sac.back_wall(x, d, s)
+        sides = []
+        for sign, cut in ((1.0, own.left_cut_mm), (-1.0, own.right_cut_mm)):
+            face = causes.film_mm - own.back_face(x, d, fade, sign, support)
+            band = -wall - (3.2 + 1.3 * cut * fade)
+            sides.append(smooth_max(np.maximum(face, band), 0.35 - sign * x, 0.6))
+        behind = np.minimum(*sides) + pad * np.exp(-np.square(x / 3.0))
+        ends = np.abs(ds) - 10 + 0.15 * np.abs(x)
+        back = np.maximum(wall - 2.5, np.abs(x) - 15)
+        return np.asarray(np.maximum(smooth_max(behind, back, 1.0), ends))
 
     canvas.paint(
         shape, Tissue.FLAVUM, Box(x=(-16, 16), d=(0, 32), s=(level.s_mm - 11, level.s_mm + 11))
     )
 
 
-def paint_bulge(canvas: Canvas, level: LevelAnatomy) -> None:
-    """The disc's posterior margin: a broad bulge, lower towards the sides."""
+def paint_bulge(canvas: Canvas, seed: int, index: int, level: LevelAnatomy) -> None:
+    """The disc's posterior margin: a broad bulge, lower towards the sides, and any herniation."""
+    rng = generator(seed, Stream.CANAL, part=PAINT_PART + index)
     half = level.disc_height_mm / 2
+    margin = level.sac.margin
+    focal_middle = float(margin.focal_push(0.0, 0.0))
+    rest = level.bulge_mm - focal_middle + 3
+
+    def broad(x: Field, s: Field) -> Field:
+        beyond = np.maximum(np.abs(s - level.s_mm) - 1.5, 0) / (0.7 * half + 1)
+        return np.asarray(rest * np.exp(-(beyond**2)) * (1 - 0.35 * np.square(x / 16)) - 3)
 
     def shape(x: Field, d: Field, s: Field) -> Field:
-        fade = np.exp(-(np.maximum(np.abs(s - level.s_mm) - 1.5, 0) ** 2) / (0.7 * half + 1) ** 2)
-        margin = -3 + (level.bulge_mm + 3) * fade * (1 - 0.35 * (x / 16) ** 2)
-        return np.asarray(np.maximum(np.maximum(d - margin, -6 - d), np.abs(x) - 17))
+        return np.asarray(np.maximum(np.maximum(d - broad(x, s), -6 - d), np.abs(x) - 17))
 
-    canvas.paint(
-        shape,
-        Tissue.ANNULUS,
-        Box(x=(-18, 18), d=(-6, 16), s=(level.s_mm - half - 4, level.s_mm + half + 4)),
-    )
+    def herniation(x: Field, d: Field, s: Field) -> Field:
+        focal = margin.focal_push(x, s - level.s_mm)
+        back = level.bulge_mm - focal_middle + focal - 0.35 * margin.broad_mm * np.square(x / 16)
+        return np.asarray(np.maximum(np.maximum(d - back, -1 - d), 0.25 * margin.focal_mm - focal))
+
+    up = max(0.0, margin.migration_mm) + 2.2 * margin.focal_reach_mm
+    down = max(0.0, -margin.migration_mm) + 2.2 * margin.focal_reach_mm
+    box = Box(
+        x=(-18, 18), d=(-6, 18),
+        s=(level.s_mm - max(half, down) - 4, level.s_mm + max(half, up) + 4),
+    )  # fmt: skip
+    canvas.paint(shape, Tissue.ANNULUS, box)
+    brighter, fissure, place = rng.uniform(0, 0.4), rng.random(), rng.uniform(-6, 6)
+    if margin.focal_mm > 0.4:
+        nucleus, annulus = (canvas.signals[:, t] for t in (Tissue.NUCLEUS, Tissue.ANNULUS))
+        mixed = (annulus + brighter * (nucleus - annulus)).astype(np.float64)
+        canvas.paint(herniation, mixed, box)
+        place = margin.focal_x_mm
+    if fissure < 0.12 + 0.2 * level.causes.degeneration:
+        depth = float(level.bulge_mm + margin.push(place, 0.0) - margin.push(0.0, 0.0)) - 2.2
+        zone = ellipsoid((place, depth, level.s_mm - 0.15 * half), (2.4, 0.9, 0.9))
+        canvas.paint(zone, Tissue.NUCLEUS, box)
+
+
+def paint_epidural_veins(canvas: Canvas, seed: int, anatomy: Anatomy, sac: SacCourse) -> None:
+    """The anterior internal plexus: paired veins behind each vertebral body."""
+    rng = generator(seed, Stream.CANAL, part=PAINT_PART + len(anatomy.levels))
+    middles = np.array([level.s_mm for level in anatomy.levels]) - 16
+    for middle in [*middles, float(anatomy.levels[0].s_mm) + 17]:
+        front = float(sac.front_d(middle))
+        for sign in (-1.0, 1.0):
+            x = sign * float(rng.uniform(2.5, 6.0))
+            radii = (float(rng.uniform(1.2, 3.0)), max(0.5, front / 2), float(rng.uniform(4, 8)))
+            vein = ellipsoid((x, front / 2 - 0.3, middle + float(rng.normal(0, 1.5))), radii)
+            box = Box(x=(x - 4, x + 4), d=(-3, front + 2), s=(middle - 14, middle + 14))
+            canvas.paint(vein, Tissue.VEIN, box)
 
 
 def paint_traversing_roots(canvas: Canvas, anatomy: Anatomy, side: Side) -> None:
@@ -84,37 +135,3 @@ def paint_traversing_roots(canvas: Canvas, anatomy: Anatomy, side: Side) -> None
             points.append((sign * (foramen.x_mm - 6), foramen.root_d_mm, exit_s + 4))
         course = np.array(points)
         canvas.paint(tube(course, recess.root_radius_mm), Tissue.ROOT, box_around(course, 3.0))
-
-
-def paint_sac(canvas: Canvas, rng: np.random.Generator, spine: Spine, sac: SacCourse) -> None:
-    """Dural sac with the cord down to the conus and the roots of the cauda equina behind it."""
-    box = _canal_box(sac, 14.0)
-    canvas.paint(sac.shape(), Tissue.CSF, box)
-    conus = float(spine.graded_s_mm()[0] + rng.normal(4, 10))
-
-    def cord(x: Field, d: Field, s: Field) -> Field:
-        radius = 4.3 * np.clip((s - conus) / 25, 0.05, 1) ** 0.5
-        middle = sac.centre_d(s) + 0.5
-        return np.asarray(np.maximum(np.hypot(x / 1.2, d - middle) - radius, conus - s))
-
-    canvas.paint(cord, Tissue.CORD, Box(x=box.x, d=box.d, s=(conus, sac.top_mm)))
-    inside = sac.shape(0.4)
-    strands = 16
-    lateral = rng.uniform(-0.8, 0.8, strands)
-    depth = rng.uniform(-0.1, 0.75, strands) - 0.3 * np.abs(lateral)
-    sway = rng.normal(0, 0.06, (strands, 2))
-    phase = rng.uniform(0, 6, strands)
-    ends = np.sort(rng.uniform(sac.end_mm + 5, conus - 30, strands))
-
-    def cauda(x: Field, d: Field, s: Field) -> Field:
-        nearest = np.full(np.broadcast_shapes(x.shape, d.shape, s.shape), 9.0)
-        half_width, half_depth, centre = sac.half_width(s), sac.half_depth(s), sac.centre_d(s)
-        for i in range(strands):
-            wave = np.sin(s / 17 + phase[i])
-            px = (lateral[i] + sway[i, 0] * wave) * half_width
-            pd = centre + (depth[i] + sway[i, 1] * wave) * half_depth
-            square = (x - px) ** 2 + (d - pd) ** 2
-            nearest = np.minimum(nearest, np.where(s > ends[i], square, 9.0))
-        return np.asarray(np.maximum(np.sqrt(nearest) - 0.55, inside(x, d, s)))
-
-    canvas.paint(cauda, Tissue.ROOT, Box(x=box.x, d=(0, 24), s=(sac.end_mm, conus + 12)))

@@ -68,7 +68,7 @@ def true_points(
         for condition in Condition:
             side = condition.side
             if side is None:
-                x, d, s = 0.0, solved.sac_centre_d_mm, solved.s_mm
+                x, d, s = solved.sac_centre_x_mm, solved.sac_centre_d_mm, solved.s_mm
             elif condition.family is Family.FORAMINAL:
                 foramen = solved.foramen[side]
                 d, height = foramen.centroid()
