@@ -121,7 +121,7 @@ def _solve_level(
 
 
 def _posterior_margin(rng: np.random.Generator, sac: Sac, causes: LevelCauses) -> float:
-    """d of the disc's margin in the midline: a film in front of the sac, more where it is flat."""
+    """D of the disc's margin in the midline: a film in front of the sac, more where it is flat."""
     push = float(sac.margin.push(0.0, 0.0))
     spare = max(causes.front_fat_mm - 0.5, 0.0) * np.exp(-push / 2.0)
     return causes.front_fat_mm + push - float(rng.uniform(0.3, 0.7)) - float(spare)

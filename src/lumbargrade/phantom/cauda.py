@@ -3,10 +3,13 @@
 What must stay true: the fluid's outline is the solved sac; cord and roots stay inside it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
-from lumbargrade.phantom.canvas import STEP_MM, Box, Canvas, Field, ellipsoid
+from lumbargrade.phantom.canvas import STEP_MM, Box, Canvas, Field, SignedDistance, ellipsoid
 from lumbargrade.phantom.course import SacCourse
 from lumbargrade.phantom.spaces import PAINT_PART, canal_box
 from lumbargrade.phantom.spine import Spine
@@ -28,7 +31,6 @@ def paint_sac(canvas: Canvas, seed: int, spine: Spine, sac: SacCourse) -> None:
     box = canal_box(sac, 16.0)
     x, d, s = (axis[part] for axis, part in zip(canvas.axes, canvas.window(box), strict=True))
     distance = sac.shape()(x[:, None, None], d[None, :, None], s[None, None, :])
-    distance = distance.astype(np.float32)
     canvas.paint(lambda *_: distance - DURA_MM, Tissue.FLAVUM, box)
     canvas.paint(lambda *_: distance, Tissue.CSF, box)
     discs = spine.disc_s_mm
@@ -64,37 +66,47 @@ def _paint_cord(canvas: Canvas, rng: np.random.Generator, sac: SacCourse, conus:
 
 
 def _paint_flow_voids(
-    canvas: Canvas, rng: np.random.Generator, sac: SacCourse, distance: Field, conus: float
+    canvas: Canvas,
+    rng: np.random.Generator,
+    sac: SacCourse,
+    distance: Field,
+    conus: float,
 ) -> None:
     """Faint dark clouds where fluid moves, in front of and behind the lower cord."""
     fluid, void = (canvas.signals[:, t] for t in (Tissue.CSF, Tissue.VESSEL))
-    inside = canal_box(sac, 16.0)
+    whole = canal_box(sac, 16.0)
     for _ in range(int(rng.integers(2, 6))):
-        middle = conus + float(rng.uniform(-25, 55))
+        middle = float(np.clip(conus + rng.uniform(-25, 55), sac.end_mm + 20, sac.top_mm - 20))
         depth = float(sac.centre_d(middle) + rng.uniform(0.2, 0.9) * sac.half_depth(middle))
         cloud = ellipsoid(
             (float(rng.normal(0, 3)), depth, middle),
             (float(rng.uniform(1.5, 3)), float(rng.uniform(0.8, 1.6)), float(rng.uniform(3, 9))),
         )
         mixed = fluid + float(rng.uniform(0.15, 0.35)) * (void - fluid)
-        canvas.paint(
-            lambda x, d, s, cloud=cloud: np.maximum(cloud(x, d, s), distance),  # type: ignore[misc]
-            mixed.astype(np.float64),
-            inside,
-        )
+        reach = replace(whole, s=(middle - 10, middle + 10))
+        start = canvas.window(whole)[2].start
+        part = canvas.window(reach)[2]
+        inside = distance[..., part.start - start : part.stop - start]
+        canvas.paint(_within(cloud, inside), mixed.astype(np.float64), reach)
+
+
+def _within(shape: SignedDistance, inside: Field) -> SignedDistance:
+    """A shape cut by distances that are known on the grid."""
+    return lambda x, d, s: np.asarray(np.maximum(shape(x, d, s), inside))
 
 
 class _Room:
     """Where the sac is at every height: its extents, so that strands crowd where it narrows."""
 
-    def __init__(self, x: Field, d: Field, inside: Field) -> None:
-        across, along = inside.any(axis=1), inside.any(axis=0)
+    def __init__(self, x: Field, d: Field, inside: NDArray[np.bool_]) -> None:
+        across = np.asarray(inside.any(axis=1))
+        along = np.asarray(inside.any(axis=0))
         self.any = across.any(axis=0)
         self.right, self.left = x[across.argmax(axis=0)], x[-1 - across[::-1].argmax(axis=0)]
         self.front, self.back = d[along.argmax(axis=0)], d[-1 - along[::-1].argmax(axis=0)]
 
     def place(self, across: Field, along: Field) -> tuple[Field, Field]:
-        """x and d of positions from -1 to 1 across and along the sac."""
+        """X and d of positions from -1 to 1 across and along the sac."""
         x = (self.left + self.right) / 2 + across * (self.left - self.right) / 2
         return x, (self.front + self.back) / 2 + along * (self.back - self.front) / 2
 

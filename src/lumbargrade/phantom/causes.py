@@ -1,7 +1,7 @@
 """What narrows one level: causes that its canal, recesses and foramina have in common.
 
-What must stay true: the causes are drawn given the severities wanted at the level, with noise, and
-from the level's own stream; at least two of them, one in front and one behind, carry a narrow canal.
+What must stay true: the causes are drawn given the severities wanted at the level, with noise, from
+the level's own stream; at least two of them, one in front and one behind, carry a narrow canal.
 """
 
 from dataclasses import dataclass
@@ -102,7 +102,9 @@ def draw_causes(
         right_share=2 * (1 - front) * (1 - left),
         congenital_mm2=congenital * float(rng.normal(1, 0.05)),
         room=float(rng.uniform(1.02, 1.15)),
-        front_fat_mm=float(rng.uniform(2.0, 5.0) if level == _LEVELS - 1 else rng.uniform(0.5, 1.6)),
+        front_fat_mm=float(
+            rng.uniform(2.0, 5.0) if level == _LEVELS - 1 else rng.uniform(0.5, 1.6)
+        ),
         film_mm=float(rng.uniform(0.3, 0.9)) + lipomatosis * (level > 1),
         fat_pad_mm=float(rng.uniform(1.5, 5.0)) + lipomatosis,
         height_loss=0.55 * degeneration * float(rng.beta(2.2, 2.5)),

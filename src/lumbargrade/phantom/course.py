@@ -42,9 +42,7 @@ class SacCourse:
         depths = narrowing * last.half_depth_mm
         self.half_depth = course([v.half_depth_mm for v in sacs], list(depths))
         behind = last.centre_d_mm - last.half_depth_mm + rng.uniform(0.5, 3.5)
-        self.centre_d = course(
-            [v.centre_d_mm for v in sacs], [float(behind + depths[-1])] * 3
-        )
+        self.centre_d = course([v.centre_d_mm for v in sacs], [float(behind + depths[-1])] * 3)
         self.fat = course([level.posterior_fat_mm for level in anatomy.levels], [1.0, 1.2, 1.5])
         self.square = course([v.form.square for v in sacs], [last.form.square] * 3)
         self.triangular = course([v.form.triangular for v in sacs], [last.form.triangular] * 3)
@@ -76,7 +74,7 @@ class SacCourse:
         return distance
 
     def front_d(self, s: Field | float) -> Field:
-        """d of the uncut sac's front in the midline."""
+        """D of the uncut sac's front in the midline."""
         return np.asarray(self.centre_d(s) - self.half_depth(s))
 
     def back_wall(self, x: Field, d: Field, s: Field) -> Field:

@@ -15,7 +15,6 @@ from lumbargrade.phantom.sac import smooth_max
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Tissue
 
-
 PAINT_PART = 10
 """Paint nuisances of a level draw from the canal's stream at this part plus the level."""
 
