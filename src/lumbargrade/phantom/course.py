@@ -89,4 +89,5 @@ class SacCourse:
             room = 0.6 * level.causes.fat_pad_mm
             support = support + room * np.exp(-np.square((s - level.s_mm + 2) / 7.0))
         aside = np.hypot(x, 1.5) - 1.5
-        return np.asarray(aside * np.sin(angle) + d * np.cos(angle) - support)
+        across = aside * np.sin(angle) + d * np.cos(angle)
+        return np.asarray(across - support)

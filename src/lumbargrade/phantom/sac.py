@@ -120,6 +120,11 @@ def outline(
 def sac_area_mm2(sac: Sac, planes_mm: tuple[float, ...] = PLANES_MM) -> float:
     """Smallest area of the sac within ``CANAL_REACH_MM`` of the disc, soft-edged at the grid."""
     x, d = plane_grid()
+    widest = 1.45 * sac.half_width_mm
+    near_x = slice(*np.searchsorted(x[:, 0], (-widest, widest)))
+    behind = sac.centre_d_mm + sac.half_depth_mm
+    near_d = slice(*np.searchsorted(d[0], (behind - 2 * sac.half_depth_mm - 1, behind + 1)))
+    x, d = x[near_x, near_d], d[near_x, near_d]
     areas = [
         np.clip(0.5 - sac.signed_distance(x, d, ds) / GRID_MM, 0, 1).sum() * GRID_MM**2
         for ds in planes_mm

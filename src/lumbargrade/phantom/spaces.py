@@ -28,10 +28,11 @@ def paint_canal_fat(canvas: Canvas, sac: SacCourse) -> None:
     """The bony canal, filled with fat."""
 
     def shape(x: Field, d: Field, s: Field) -> Field:
-        wall = np.maximum(sac.back_wall(x, d, s), np.abs(x) - 21)
-        return np.asarray(np.maximum(wall, np.maximum(-4 - d, sac.end_mm - 3 - s)))
+        wall = sac.back_wall(x, d, s)
+        np.maximum(wall, np.maximum(np.abs(x) - 21, -4 - d), out=wall)
+        return np.asarray(np.maximum(wall, sac.end_mm - 3 - s, out=wall))
 
-    canvas.paint(shape, Tissue.FAT, canal_box(sac))
+    canvas.paint(shape, Tissue.FAT, canal_box(sac, 22.0))
 
 
 def paint_flavum(canvas: Canvas, level: LevelAnatomy, sac: SacCourse) -> None:
