@@ -16,7 +16,7 @@ from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Tissue
 
-DURA_MM = 0.4
+DURA_MM = 0.3
 _CONTENTS_PART = PAINT_PART + 6
 _WINDOW = (4, 5)
 """Voxels along x and d around a strand in which its distance is kept."""
@@ -31,7 +31,9 @@ def paint_sac(canvas: Canvas, seed: int, spine: Spine, sac: SacCourse) -> None:
     box = canal_box(sac, 16.0)
     x, d, s = (axis[part] for axis, part in zip(canvas.axes, canvas.window(box), strict=True))
     distance = sac.shape()(x[:, None, None], d[None, :, None], s[None, None, :])
-    canvas.paint(lambda *_: distance - DURA_MM, Tissue.FLAVUM, box)
+    ligament, fat = (canvas.signals[:, t] for t in (Tissue.FLAVUM, Tissue.FAT))
+    dura = (ligament + 0.4 * (fat - ligament)).astype(np.float64)
+    canvas.paint(lambda *_: distance - DURA_MM, dura, box)
     canvas.paint(lambda *_: distance, Tissue.CSF, box)
     discs = spine.disc_s_mm
     conus = float(np.clip(rng.normal(discs[2] + 10, 11), discs[2] - 14, discs[1] + 14))
@@ -129,7 +131,7 @@ def _cauda_equina(
             for _ in range(int(rng.integers(2, 4))):
                 outer = 1 - (rank + rng.uniform(0, 1)) / (len(exits) + 1)
                 angle = sign * outer * spread * 1.2 + rng.normal(0, 0.06)
-                radius = float(np.clip(settled + rng.normal(0, 0.13), 0.2, 0.85))
+                radius = float(np.clip(settled + rng.normal(0, 0.17), 0.15, 0.85))
                 wave = rng.normal(0, 0.035) + rng.normal(0, 0.12) * near
                 phase, period = rng.uniform(0, 6), rng.uniform(2.5, 7)
                 sway = wave * np.sin(s / period + phase)

@@ -52,9 +52,11 @@ def paint_flavum(canvas: Canvas, level: LevelAnatomy, sac: SacCourse) -> None:
         sides = []
         for sign, cut in ((1.0, own.left_cut_mm), (-1.0, own.right_cut_mm)):
             face = causes.film_mm - own.back_face(x, d, fade, sign, support)
+            padded = face + pad * np.exp(-np.square(x / 3.0))
+            face = np.maximum(face, np.minimum(padded, -1.2 - wall))
             band = -wall - (3.2 + 1.3 * cut * fade)
             sides.append(smooth_max(np.maximum(face, band), 0.35 - sign * x, 0.6))
-        behind = np.minimum(*sides) + pad * np.exp(-np.square(x / 3.0))
+        behind = np.minimum(*sides)
         ends = np.abs(ds) - 10 + 0.15 * np.abs(x)
         back = np.maximum(wall - 2.5, np.abs(x) - 15)
         return np.asarray(np.maximum(smooth_max(behind, back, 1.0), ends))
@@ -77,12 +79,18 @@ def paint_bulge(canvas: Canvas, seed: int, index: int, level: LevelAnatomy) -> N
         return np.asarray(rest * np.exp(-(beyond**2)) * (1 - 0.35 * np.square(x / 16)) - 3)
 
     def shape(x: Field, d: Field, s: Field) -> Field:
-        return np.asarray(np.maximum(np.maximum(d - broad(x, s), -6 - d), np.abs(x) - 17))
+        beside_disc = np.clip(2 * (np.abs(s - level.s_mm) - half), 0, 2)
+        start = -2.5 - 4.0 * (x / 17) ** 4 + beside_disc
+        ends = np.abs(x) - 17 + 0.5 * np.maximum(d, 0)
+        return smooth_max(np.maximum(d - broad(x, s), start - d), ends, 2.0)
 
     def herniation(x: Field, d: Field, s: Field) -> Field:
-        focal = margin.focal_push(x, s - level.s_mm)
+        ds = s - level.s_mm
+        focal = margin.focal_push(x, ds)
         back = level.bulge_mm - focal_middle + focal - 0.35 * margin.broad_mm * np.square(x / 16)
-        return np.asarray(np.maximum(np.maximum(d - back, -1 - d), 0.25 * margin.focal_mm - focal))
+        start = back - 1.5 * focal - 0.3 - np.clip(np.abs(ds) - half, 0, 2)
+        lens = np.maximum(d - back, np.maximum(start, -1.5) - d)
+        return np.asarray(np.maximum(lens, 0.12 * margin.focal_mm - focal))
 
     up = max(0.0, margin.migration_mm) + 2.2 * margin.focal_reach_mm
     down = max(0.0, -margin.migration_mm) + 2.2 * margin.focal_reach_mm
@@ -97,7 +105,7 @@ def paint_bulge(canvas: Canvas, seed: int, index: int, level: LevelAnatomy) -> N
         mixed = (annulus + brighter * (nucleus - annulus)).astype(np.float64)
         canvas.paint(herniation, mixed, box)
         place = margin.focal_x_mm
-    if fissure < 0.12 + 0.2 * level.causes.degeneration:
+    if fissure < 0.06 + 0.16 * level.causes.degeneration:
         depth = float(level.bulge_mm + margin.push(place, 0.0) - margin.push(0.0, 0.0)) - 2.2
         zone = ellipsoid((place, depth, level.s_mm - 0.15 * half), (2.4, 0.9, 0.9))
         canvas.paint(zone, Tissue.NUCLEUS, box)
@@ -111,8 +119,9 @@ def paint_epidural_veins(canvas: Canvas, seed: int, anatomy: Anatomy, sac: SacCo
         front = float(sac.front_d(middle))
         for sign in (-1.0, 1.0):
             x = sign * float(rng.uniform(2.5, 6.0))
-            radii = (float(rng.uniform(1.2, 3.0)), max(0.5, front / 2), float(rng.uniform(4, 8)))
-            vein = ellipsoid((x, front / 2 - 0.3, middle + float(rng.normal(0, 1.5))), radii)
+            depth = float(np.clip(front / 2, 0.5, 1.2))
+            radii = (float(rng.uniform(1.2, 3.0)), depth, float(rng.uniform(4, 8)))
+            vein = ellipsoid((x, depth - 0.3, middle + float(rng.normal(0, 1.5))), radii)
             box = Box(x=(x - 4, x + 4), d=(-3, front + 2), s=(middle - 14, middle + 14))
             canvas.paint(vein, Tissue.VEIN, box)
 
