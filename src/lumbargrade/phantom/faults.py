@@ -43,7 +43,7 @@ def draw_faults(rng: np.random.Generator, view: View) -> Faults:
     """What keeps a series of a view from being perfect."""
     low, high = (15, 50) if view is View.SAGITTAL_T1 else (12, 40)
     return Faults(
-        signal_to_noise=float(rng.uniform(low, high)),
+        signal_to_noise=low + (high - low) * float(rng.random()) ** 1.6,
         shading=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.65 else 0.1,
         saturation_band=_draw_band(rng)
         if view is not View.AXIAL_T2 and rng.random() < BAND_SHARE
