@@ -108,7 +108,7 @@ def _solve_level(
         s_mm=s,
         disc_height_mm=height,
         bulge_mm=_posterior_margin(rng, sac, causes),
-        hydration=float(np.clip(rng.normal(0.85 - 0.75 * causes.degeneration, 0.18), 0, 1)),
+        hydration=float(np.clip(rng.normal(0.72 - 0.8 * causes.degeneration, 0.25), 0, 1)),
         causes=causes,
         sac=sac,
         sac_centre_x_mm=float(x[inside].mean()) if inside.any() else 0.0,

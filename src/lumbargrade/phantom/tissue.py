@@ -42,7 +42,7 @@ class Tissue(IntEnum):
 # proton density, T1 at 1.5 T, T1 at 3 T, T2 (ms)
 _PROPERTIES = {
     Tissue.AIR: (0.0, 1000.0, 1000.0, 10.0),
-    Tissue.FAT: (0.92, 280.0, 350.0, 175.0),
+    Tissue.FAT: (0.92, 280.0, 350.0, 190.0),
     Tissue.MUSCLE: (0.75, 980.0, 1300.0, 50.0),
     Tissue.MARROW: (0.80, 850.0, 1000.0, 58.0),  # its water; fat is mixed in
     Tissue.CORTEX: (0.12, 900.0, 900.0, 8.0),
