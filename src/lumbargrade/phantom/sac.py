@@ -17,6 +17,9 @@ from lumbargrade.phantom.measures import CANAL_REACH_MM, GRID_MM
 RETREAT_MM = 2.0
 """How far the cutting faces draw back from the sac where their causes have faded out."""
 
+LARGEST_MM = 9.0
+"""No herniation is higher; what it then cannot narrow, the other causes do."""
+
 PLANES_MM = (0.0, -CANAL_REACH_MM / 2, CANAL_REACH_MM / 2, -CANAL_REACH_MM, CANAL_REACH_MM)
 """Where the area is taken, above the disc."""
 
@@ -155,7 +158,7 @@ def solve_sac(causes: LevelCauses, wanted_mm2: float) -> tuple[Sac, float]:
             margin=replace(
                 causes.margin,
                 broad_mm=cause * causes.margin.broad_mm,
-                focal_mm=cause * causes.margin.focal_mm,
+                focal_mm=LARGEST_MM * float(np.tanh(cause * causes.margin.focal_mm / LARGEST_MM)),
             ),
             left_cut_mm=cause * causes.left_share,
             right_cut_mm=cause * causes.right_share,
@@ -168,7 +171,7 @@ def solve_sac(causes: LevelCauses, wanted_mm2: float) -> tuple[Sac, float]:
     cause = brentq(
         lambda value: sac_area_mm2(build(value, half_depth)) - wanted_mm2,
         0.0,
-        10 * half_depth,
+        40 * half_depth,
         xtol=1e-4,
     )
     sac = build(float(cause), half_depth)
