@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from lumbargrade.detector.decode import (
     Candidates,
@@ -7,8 +8,10 @@ from lumbargrade.detector.decode import (
     candidates_by_slice,
     candidates_in_plane,
     choose_ordered,
+    refine,
 )
 from lumbargrade.detector.scores import cut_into_runs
+from lumbargrade.detector.targets import cell_to_pixel, heatmaps, sigma_cells
 from lumbargrade.geometry import slice_affine
 
 
@@ -133,3 +136,27 @@ def test_runs_make_up_the_whole_once(count: int, longest: int) -> None:
         assert 0 <= start <= keep.start < keep.stop <= stop <= count
         kept += list(range(keep.start, keep.stop))
     assert kept == list(range(count))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("image_size", [128, 160, 224])
+def test_points_between_cells_are_recovered_at_any_resolution(stride: int, image_size: int) -> None:
+    """Within 0.3 px of the 256 grid, away from the border, for the label's own Gaussian."""
+    sigma = sigma_cells(4.0, image_size, stride)
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0.2, 0.8, (40, 2)) * image_size
+    labels = heatmaps(
+        torch.from_numpy(places[:, None]).float(),
+        torch.ones((40, 1)),
+        torch.tensor([0]),
+        map_count=1,
+        image_size=image_size,
+        stride=stride,
+        sigma_cells=sigma,
+    )
+    errors = []
+    for place, label in zip(places, labels[:, 0].numpy() * 0.7, strict=True):
+        row, column = np.unravel_index(int(label.argmax()), label.shape)
+        found = cell_to_pixel(np.array(refine(label, int(row), int(column), sigma)), stride)
+        errors.append(np.linalg.norm(found - place) * 256 / image_size)
+    assert max(errors) < 0.3

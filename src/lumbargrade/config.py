@@ -109,6 +109,8 @@ class DetectorSettings(Settings):
     label_sigma_px: float = Field(default=4.0, gt=0)
     """On the 256 grid."""
     slice_decay: float = Field(default=0.5, gt=0, lt=1)
+    decoding: Literal["independent", "joint"] = "independent"
+    """Choose canal and disc points each for themselves or together (sagittal T2 alone)."""
     low_confidence: float = Field(default=0.1, ge=0, le=1)
     """Points that score less are flagged."""
     augment: DetectorAugmentSettings = DetectorAugmentSettings()

@@ -67,14 +67,30 @@ class Candidates:
 
 def candidates_in_plane(maps: ScoreMaps, channel: int, count: int = CANDIDATES) -> Candidates:
     """The best peaks of a channel over the plane, each on its best slice (sagittal views)."""
+    best, slices = best_over_slices(maps, channel)
+    rows, columns = peak_cells(best, count).T
+    return _candidates(maps, channel, slices[rows, columns], rows, columns)
+
+
+def best_over_slices(
+    maps: ScoreMaps, channel: int
+) -> tuple[Float32[np.ndarray, "height width"], Int[np.ndarray, "height width"]]:
+    """A channel's best score at each place of the plane, and the slice that has it."""
     heat = torch.from_numpy(maps.heatmaps[:, maps.maps[channel]])
     pointer = torch.from_numpy(maps.pointers[:, channel])
-    best, slices = (heat * pointer[:, None, None]).max(dim=0)  # (height, width)
+    best, slices = (heat * pointer[:, None, None]).max(dim=0)
+    return best.numpy(), slices.numpy()
+
+
+def peak_cells(
+    scores: Float32[np.ndarray, "height width"], count: int
+) -> Int[np.ndarray, "peak 2"]:
+    """(row, column) of the highest cells that no cell within two of them exceeds."""
+    best = torch.from_numpy(scores)
     around = F.max_pool2d(best[None], kernel_size=5, stride=1, padding=2)[0]
     peaks = torch.where(best == around, best, torch.zeros_like(best)).flatten()
     cells = peaks.topk(min(count, peaks.numel())).indices.numpy()
-    rows, columns = np.divmod(cells, best.shape[1])
-    return _candidates(maps, channel, slices.numpy()[rows, columns], rows, columns)
+    return np.stack(np.divmod(cells, best.shape[1]), axis=1)
 
 
 def candidates_by_slice(
@@ -140,7 +156,7 @@ def refine(
 def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
     """Pick one candidate per level so that together they look like a spine.
 
-    The best sum of log-scores, less what :func:`_pair_cost` and :func:`_triple_cost` ask for
+    The best sum of log-scores, less what :func:`pair_cost` and :func:`triple_cost` ask for
     neighbouring levels, found by dynamic programming over pairs of candidates.
 
     Args:
@@ -154,11 +170,33 @@ def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
         return [int(logs[0].argmax())]
     places = [item.positions_lps_mm for item in candidates]
     steps = [b[None] - a[:, None] for a, b in pairwise(places)]  # (previous, this, 3)
-    best = logs[0][:, None] + logs[1][None] - _pair_cost(steps[0])
+    return best_path(
+        logs,
+        [pair_cost(step) for step in steps],
+        [triple_cost(upper, lower) for upper, lower in pairwise(steps)],
+    )
+
+
+def best_path(
+    logs: Sequence[Float64[np.ndarray, "_"]],
+    pair_costs: Sequence[Float64[np.ndarray, "_ _"]],
+    triple_costs: Sequence[Float64[np.ndarray, "_ _ _"]],
+) -> list[int]:
+    """The best choice of one candidate per level, by dynamic programming over pairs of candidates.
+
+    Args:
+        logs: log-scores of each level's candidates; at least two levels.
+        pair_costs: of each pair of neighbouring levels: (upper, lower); may be infinite.
+        triple_costs: of each three levels in a row: (first, second, third).
+
+    Returns:
+        Index of the chosen candidate, level by level.
+    """
+    best = logs[0][:, None] + logs[1][None] - pair_costs[0]
     back = []
-    for level in range(2, len(candidates)):
-        onward = logs[level][None] - _pair_cost(steps[level - 1])  # (previous, this)
-        total = best[:, :, None] - _triple_cost(steps[level - 2], steps[level - 1])
+    for level in range(2, len(logs)):
+        onward = logs[level][None] - pair_costs[level - 1]  # (previous, this)
+        total = best[:, :, None] - triple_costs[level - 2]
         back.append(total.argmax(axis=0))  # (previous, this) → the one before
         best = total.max(axis=0) + onward
     previous, this = np.unravel_index(int(best.argmax()), best.shape)
@@ -168,7 +206,7 @@ def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
     return chosen[::-1]
 
 
-def _pair_cost(
+def pair_cost(
     steps: Float64[np.ndarray, "previous this 3"],
 ) -> Float64[np.ndarray, "previous this"]:
     """Levels that are swapped or too near, and steps that run sideways more than along the body."""
@@ -181,14 +219,15 @@ def _pair_cost(
     return cost
 
 
-def _triple_cost(
+def triple_cost(
     upper: Float64[np.ndarray, "first previous 3"],
     lower: Float64[np.ndarray, "previous this 3"],
+    sigma: float = GAP_RATIO_SIGMA,
 ) -> Float64[np.ndarray, "first previous this"]:
     """Neighbouring gaps differ little: half the squared logarithm of their ratio, in sigmas."""
     first = np.log(np.maximum(upper @ HEAD_TO_FOOT, SMALLEST_GAP_MM))
     second = np.log(np.maximum(lower @ HEAD_TO_FOOT, SMALLEST_GAP_MM))
     cost: Float64[np.ndarray, "first previous this"] = (
-        0.5 * ((second[None] - first[:, :, None]) / GAP_RATIO_SIGMA) ** 2
+        0.5 * ((second[None] - first[:, :, None]) / sigma) ** 2
     )
     return cost

@@ -22,6 +22,7 @@ from lumbargrade.detector.decode import (
     choose_ordered,
 )
 from lumbargrade.detector.features import known_levels
+from lumbargrade.detector.joint import choose_jointly
 from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.geometry import locate
@@ -173,7 +174,14 @@ def find_in_view(
     """
     square = square_volume(volume, detector.settings.image_size)
     maps = score_maps(detector, square, volume.stack_ids, levels_lps_mm)
-    return decode_view(detector.view, maps, image_shapes(volume), volume.affines, levels_lps_mm)
+    return decode_view(
+        detector.view,
+        maps,
+        image_shapes(volume),
+        volume.affines,
+        levels_lps_mm,
+        jointly=detector.settings.decoding == "joint",
+    )
 
 
 def decode_view(
@@ -182,8 +190,10 @@ def decode_view(
     shapes: Int[np.ndarray, "slice 2"],
     affines: Float64[np.ndarray, "slice 4 4"],
     levels_lps_mm: Float64[np.ndarray, "5 3"],
+    *,
+    jointly: bool = False,
 ) -> ViewPoints:
-    """Choose the points of a view, five levels at a time.
+    """Choose the points of a view, five levels at a time or, on sagittal T2, all together.
 
     Args:
         view: which detector.
@@ -191,7 +201,11 @@ def decode_view(
         shapes: rows and columns of the slices before they were made square.
         affines: of those.
         levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown; used on axial slices.
+        jointly: canal and disc points together (sagittal T2 alone).
     """
+    if jointly and view is View.SAGITTAL_T2:
+        positions, scores = choose_jointly(maps)
+        return ViewPoints(positions_lps_mm=positions, scores=scores)
     count = len(maps.maps)
     positions, scores = np.full((count, 3), np.nan), np.zeros(count)
     for first in range(0, count, len(LEVELS)):

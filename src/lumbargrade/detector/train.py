@@ -107,7 +107,10 @@ def study_errors(detector: Detector, arrays: ViewArrays) -> np.ndarray:
     square = SquareVolume(pixels=arrays.pixels, affines=arrays.affines)
     maps = score_maps(detector, square, arrays.stack_ids, levels)
     shapes = np.full((len(arrays.pixels), 2), size)
-    found = decode_view(detector.view, maps, shapes, arrays.affines, levels).positions_lps_mm
+    jointly = detector.settings.decoding == "joint"
+    found = decode_view(
+        detector.view, maps, shapes, arrays.affines, levels, jointly=jointly
+    ).positions_lps_mm
     truth = arrays.landmarks_lps_mm[list(detector.channels.landmarks)]
     local = project(arrays.affines, truth)
     weights, shown = slice_weights(local, size, detector.settings.slice_decay)
