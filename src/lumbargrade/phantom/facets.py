@@ -1,7 +1,7 @@
 """Facet joints: the articular masses whose medial faces bound the recesses.
 
 What must stay true: the face lies where the recess was solved, at ``Recess.face_mm`` along its
-normal; soft tissue covers it, then cortex, then marrow.
+normal; flavum covers it, then cortex, then marrow.
 """
 
 import numpy as np
@@ -11,38 +11,59 @@ from lumbargrade.phantom.canvas import Canvas, Field, SignedDistance, box_around
 from lumbargrade.phantom.measures import SIDE_SIGN
 from lumbargrade.phantom.recess import Recess
 from lumbargrade.phantom.tissue import Tissue
+from lumbargrade.phantom.vertebra import mixed, soft
+
+_CORTEX_MM = 0.7
 
 
 def paint_facet(
     canvas: Canvas, rng: np.random.Generator, s0: float, recess: Recess, side: Side
 ) -> None:
-    """Articular mass whose medial face bounds the recess, with its joint line."""
+    """Superior and inferior articular process with the curved joint between them."""
     sign = SIDE_SIGN[side]
     cos, sin = np.cos(recess.face_angle_rad), np.sin(recess.face_angle_rad)
     size = recess.facet_mm
     v_low = -recess.narrowest_x_mm * sign * sin + recess.narrowest_d_mm * cos - 3.0
     v_mid = v_low + size + 1.0
     extent = float(rng.uniform(9, 11))
+    round_mm = float(rng.uniform(3.0, 4.5))
+    lumps = rng.normal(0, 0.5, 2)
 
-    def block(inset: float) -> SignedDistance:
+    def frame(x: Field, d: Field) -> tuple[Field, Field]:
+        """Along the face's normal from the middle of the mass, and along the face."""
+        u = x * sign * cos + d * sin - recess.face_mm - size
+        return u, -x * sign * sin + d * cos - v_mid
+
+    def mass(medial: float, inset: float) -> SignedDistance:
+        """The whole mass; its medial face lies ``medial`` inside the solved one."""
+
         def distance(x: Field, d: Field, s: Field) -> Field:
-            u = x * sign * cos + d * sin - recess.face_mm - size
-            v = -x * sign * sin + d * cos - v_mid
+            u, v = frame(x, d)
             flare = 0.06 * np.maximum(np.abs(s - s0) - 2, 0) ** 1.5
-            qu, qv = np.abs(u) - size + inset + flare + 2, np.abs(v) - size - 1 + inset + 2
-            qs = np.abs(s - s0) - extent + inset + 2
+            bumpy = 0.6 * np.sin(0.8 * v + lumps[0]) * np.clip(u / size + 0.4, 0, 1) + inset
+            qu = np.maximum(u - size + bumpy, -u - size + medial + inset) + flare + round_mm
+            qv = np.abs(v) - size - 1 + bumpy + round_mm
+            qs = np.abs(s - s0) - extent + inset + round_mm
             outside = np.sqrt(
                 np.maximum(qu, 0) ** 2 + np.maximum(qv, 0) ** 2 + np.maximum(qs, 0) ** 2
             )
-            return np.asarray(outside + np.minimum(np.maximum(np.maximum(qu, qv), qs), 0) - 2)
+            inner = np.minimum(np.maximum(np.maximum(qu, qv), qs), 0)
+            return np.asarray(outside + inner - round_mm)
 
         return distance
 
-    def joint(x: Field, d: Field, s: Field) -> Field:
-        u = x * sign * cos + d * sin - recess.face_mm - size
-        v = -x * sign * sin + d * cos - v_mid
-        line = u * np.cos(recess.joint_angle_rad) - v * np.sin(recess.joint_angle_rad)
-        return np.asarray(np.maximum(np.abs(line), block(1.0)(x, d, s)))
+    bend = float(rng.uniform(0.02, 0.07))
+
+    def joint(half_width: float) -> SignedDistance:
+        def distance(x: Field, d: Field, s: Field) -> Field:
+            u, v = frame(x, d)
+            angle = recess.joint_angle_rad
+            across = u * np.cos(angle) - v * np.sin(angle)
+            along = u * np.sin(angle) + v * np.cos(angle)
+            line = np.abs(across - bend * along**2 + 0.5 + 0.1 * (s - s0)) - half_width
+            return np.asarray(np.maximum(line, mass(recess.flavum_mm, 0.6)(x, d, s)))
+
+        return distance
 
     corners = np.array(
         [
@@ -53,12 +74,21 @@ def paint_facet(
         ]
     )
     box = box_around(corners, 1.5)
-    canvas.paint(block(0.0), Tissue.FLAVUM, box)
-    canvas.paint(block(recess.flavum_mm), Tissue.CORTEX, box)
-    canvas.paint(block(recess.flavum_mm + 0.9), Tissue.MARROW, box)
+    flavum = mass(0.0, 0.0)
 
-    def thick(half_width: float) -> SignedDistance:
-        return lambda x, d, s: joint(x, d, s) - half_width
+    def covering(x: Field, d: Field, s: Field) -> Field:
+        u, v = frame(x, d)
+        return np.asarray(np.maximum(flavum(x, d, s), np.minimum(u + size, v + size + 1) - 4.5))
 
-    canvas.paint(thick(recess.joint_fluid_mm / 2 + 1.0), Tissue.CORTEX, box)
-    canvas.paint(thick(recess.joint_fluid_mm / 2), Tissue.JOINT_FLUID, box)
+    canvas.paint(covering, Tissue.FLAVUM, box)
+    canvas.paint(mass(recess.flavum_mm, 0.0), Tissue.CORTEX, box)
+    sclerosis = float(rng.uniform(0, 0.35))
+    marrow = mixed(canvas, {Tissue.MARROW: 1 - sclerosis, Tissue.CORTEX: sclerosis})
+    canvas.paint(mass(recess.flavum_mm, _CORTEX_MM), marrow, box)
+    width = recess.joint_fluid_mm
+    fluid = float(rng.random() < 0.4)
+    filling = mixed(
+        canvas, {Tissue.JOINT_FLUID: 0.1 + 0.9 * fluid, Tissue.ANNULUS: 0.9 - 0.9 * fluid}
+    )
+    canvas.paint(soft(joint(width / 2 + 0.9), 0.6), Tissue.CORTEX, box)
+    canvas.paint(soft(joint(width / 2), 0.6), filling, box)

@@ -11,10 +11,21 @@ from numpy.typing import NDArray
 from lumbargrade.phantom.measures import BISECTIONS, FORAMEN_CAP_MM
 from lumbargrade.phantom.spine import Spine
 
+_GRID_MM = 0.2
+"""Resolution at which the middle of the section is taken."""
+
+_HIGHEST_MM, _LOWEST_MM = 22.0, -12.0
+_FRONT_MM, _BACK_MM = -12.0, 22.0
+"""Limits of the plane in which the section lies."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foramen:
-    """One foramen at its narrowest section; heights are true mm above the disc plane."""
+    """One foramen at its narrowest section, a keyhole; heights are true mm above the disc plane.
+
+    The roof is the pedicle above, the front the vertebra and, lower down, the disc's margin, the
+    back the superior articular process with flavum on it, the floor the pedicle below.
+    """
 
     x_mm: float
     root_d_mm: float
@@ -22,19 +33,42 @@ class Foramen:
     root_half_d_mm: float
     root_half_height_mm: float
     front_mm: float
-    """d of the front wall (disc, vertebra)."""
+    """d of the vertebra's wall."""
+    front_bump_mm: float
+    """How far the disc's margin stands out behind it."""
+    bump_height_mm: float
+    """Height at which it stands out most."""
     back_mm: float
-    """d of the back wall (superior articular process)."""
+    """d of the articular process's wall where it stands out least."""
+    back_bump_mm: float
+    """How far its tip stands out to the front, below the root."""
+    tip_height_mm: float
     top_mm: float
-    """Height of the upper wall (pedicle)."""
+    """Height of the roof at its highest."""
+    arch: float
+    """How fast the roof falls, in mm per mm² from its middle."""
     bottom_mm: float
     corner_mm: float
+    """Walls meet in a curve about this wide."""
     clearance_mm: float
     stretch: float
+    centre_d_mm: float = 0.0
+    centre_height_mm: float = 0.0
+    """Middle of the section."""
 
     def centroid(self) -> tuple[float, float]:
         """(d, height) of the middle of the section."""
-        return (self.front_mm + self.back_mm) / 2, (self.top_mm + self.bottom_mm) / 2
+        return self.centre_d_mm, self.centre_height_mm
+
+    def walls(
+        self, d: NDArray[np.float64], height: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Signed distance to roof, front, back and floor, each negative on the inner side."""
+        middle = (self.front_mm + self.back_mm) / 2
+        roof = height - self.top_mm + self.arch * (d - middle) ** 2
+        disc = self.front_bump_mm * np.exp(-(((height - self.bump_height_mm) / 4.0) ** 2))
+        tip = self.back_bump_mm * np.exp(-(((height - self.tip_height_mm) / 4.5) ** 2))
+        return roof, self.front_mm + disc - d, d - self.back_mm + tip, self.bottom_mm - height
 
     def signed_distance(
         self,
@@ -42,13 +76,19 @@ class Foramen:
         height: NDArray[np.float64],
         widen: NDArray[np.float64] | float = 0.0,
     ) -> NDArray[np.float64]:
-        """Signed distance (mm, negative inside) of the section's wall, a rounded box."""
-        cd, ch = self.centroid()
-        corner = self.corner_mm
-        qd = np.abs(d - cd) - (self.back_mm - self.front_mm) / 2 - widen + corner
-        qh = np.abs(height - ch) - (self.top_mm - self.bottom_mm) / 2 - widen + corner
-        outside = np.hypot(np.maximum(qd, 0), np.maximum(qh, 0))
-        return np.asarray(outside + np.minimum(np.maximum(qd, qh), 0) - corner)
+        """Signed distance (mm, negative inside) of the section's wall."""
+        roof, front, back, floor = self.walls(d, height)
+        sides = _smooth_maximum(front, back, self.corner_mm)
+        ends = _smooth_maximum(roof, floor, self.corner_mm)
+        return np.asarray(_smooth_maximum(sides, ends, self.corner_mm) - widen)
+
+
+def _smooth_maximum(
+    a: NDArray[np.float64], b: NDArray[np.float64], width: float
+) -> NDArray[np.float64]:
+    """The larger of two, rounded where they differ by less than a width."""
+    near = np.maximum(width - np.abs(a - b), 0) / width
+    return np.asarray(np.maximum(a, b) + near**2 * width / 4)
 
 
 def foramen_clearance_mm(foramen: Foramen) -> float:
@@ -64,7 +104,8 @@ def solve_foramen(
 ) -> Foramen:
     """Close the walls on the root until the smallest fat clearance is the one wanted.
 
-    Below zero the root is flattened by as much.
+    Below zero the root is flattened by as much. Which walls are near, and by how much the disc's
+    margin and the tip of the articular process stand out, is drawn.
     """
     root = np.array([rng.uniform(1.9, 2.5), rng.uniform(2.2, 3.0)]) * spine.size
     flattened = max(0.0, -wanted_mm)
@@ -73,7 +114,12 @@ def solve_foramen(
     root_height = disc_height / 2 + float(rng.uniform(4.5, 6.5)) * spine.size
     open_by = np.array([0.0, rng.uniform(0, 0.8), rng.uniform(0.3, 2.5)])
     front, back, top = rng.permutation(open_by) if wanted_mm > 0 else (0.0, 0.0, open_by[2])
-    bottom = float(rng.uniform(1.0, 3.0))
+    tightness = float(np.clip(1 - wanted_mm / FORAMEN_CAP_MM, 0, 1))
+    bumps = rng.uniform(0.3, 1.6, 2) + tightness * rng.dirichlet([2.0, 2.0]) * 2.6
+    floor = float(rng.uniform(-4.5, 0.5))
+    arch, corner = float(rng.uniform(0.02, 0.07)), float(rng.uniform(1.5, 3.0))
+    tip = root_height - float(rng.uniform(4.0, 7.0))
+    bump_height = float(rng.uniform(-1.0, 1.5))
     stretch = spine.stretch(root_d, s + root_height)
     x_mm = (14.5 + 0.8 * float(rng.normal())) * spine.size + 1.5
 
@@ -85,15 +131,20 @@ def solve_foramen(
             root_half_d_mm=float(root[0]),
             root_half_height_mm=float(root[1]),
             front_mm=root_d - root[0] - gap - front,
+            front_bump_mm=float(bumps[0]),
+            bump_height_mm=bump_height,
             back_mm=root_d + root[0] + gap + back,
+            back_bump_mm=float(bumps[1]),
+            tip_height_mm=tip,
             top_mm=root_height + root[1] + gap + top,
-            bottom_mm=min(bottom, root_height - root[1] - gap - 1.0),
-            corner_mm=min(2.0, float(root[0]) + gap),
+            arch=arch,
+            bottom_mm=min(floor, root_height - root[1] - gap - 1.0),
+            corner_mm=corner,
             clearance_mm=0.0,
             stretch=stretch,
         )
 
-    low, high = 0.0, FORAMEN_CAP_MM * spine.size + 3
+    low, high = 0.0, FORAMEN_CAP_MM * spine.size + 5
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         if foramen_clearance_mm(build(middle)) > max(wanted_mm, 0.0):
@@ -101,5 +152,21 @@ def solve_foramen(
         else:
             low = middle
     solved = build(high)
-    clearance = foramen_clearance_mm(solved) - flattened
-    return replace(solved, clearance_mm=clearance)
+    centre = _middle(solved)
+    return replace(
+        solved,
+        clearance_mm=foramen_clearance_mm(solved) - flattened,
+        centre_d_mm=centre[0],
+        centre_height_mm=centre[1],
+    )
+
+
+def _middle(foramen: Foramen) -> tuple[float, float]:
+    """(d, height) of the centroid of the section."""
+    d, height = np.meshgrid(
+        np.arange(_FRONT_MM, _BACK_MM, _GRID_MM),
+        np.arange(_LOWEST_MM, _HIGHEST_MM, _GRID_MM),
+        indexing="ij",
+    )
+    inside = np.clip(0.5 - foramen.signed_distance(d, height) / _GRID_MM, 0, 1)
+    return float((d * inside).sum() / inside.sum()), float((height * inside).sum() / inside.sum())
