@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from lumbargrade.phantom.measures import BISECTIONS, FORAMEN_CAP_MM
 from lumbargrade.phantom.spine import Spine
@@ -162,11 +163,15 @@ def solve_foramen(
 
 
 def _middle(foramen: Foramen) -> tuple[float, float]:
-    """(d, height) of the centroid of the section."""
+    """(d, height) of the centroid of the section, where it is pinched off of the root's part."""
     d, height = np.meshgrid(
         np.arange(_FRONT_MM, _BACK_MM, _GRID_MM),
         np.arange(_LOWEST_MM, _HIGHEST_MM, _GRID_MM),
         indexing="ij",
     )
     inside = np.clip(0.5 - foramen.signed_distance(d, height) / _GRID_MM, 0, 1)
+    parts, _ = label(inside > 0.5)
+    at = np.hypot(d - foramen.root_d_mm, height - foramen.root_height_mm).argmin()
+    own = parts.ravel()[at]
+    inside = np.where(parts == own, inside, 0.0) if own else inside
     return float((d * inside).sum() / inside.sum()), float((height * inside).sum() / inside.sum())

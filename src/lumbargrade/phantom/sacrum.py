@@ -133,7 +133,7 @@ def _paint_crest(
 
     def plate(inset: float) -> SignedDistance:
         def distance(x: Field, d: Field, s: Field) -> Field:
-            wall = sac.back_wall(x, d, s)
+            wall = sac.back_wall(x, d, np.maximum(s, sac.end_mm))
             bump = np.clip(np.cos(2 * np.pi * (s - top) / pitch + phase), 0, 1)
             bump = 6.0 * bump * np.exp(-((x / 3.5) ** 2)) * np.clip((s - lowest) / 30, 0, 1)
             half = (thickness + bump) / 2
