@@ -16,6 +16,7 @@ from lumbargrade.phantom.course import SacCourse
 from lumbargrade.phantom.disc import paint_disc
 from lumbargrade.phantom.facets import paint_facet
 from lumbargrade.phantom.foramen_paint import paint_foramen
+from lumbargrade.phantom.ligament import paint_anterior_ligament
 from lumbargrade.phantom.sacrum import paint_sacrum
 from lumbargrade.phantom.spaces import (
     paint_bulge,
@@ -55,6 +56,7 @@ def paint_spine(
     sac = SacCourse(seed, spine, anatomy)
     paint_canal_fat(canvas, sac)
     free = [body for body in bodies if not body.sacral]
+    paint_anterior_ligament(canvas, seed, free)
     for index in range(SACRUM + 1):
         paint_disc(canvas, seed, spine, anatomy, index)
     paint_sacrum(canvas, seed, spine, bodies, sac)
