@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,11 +47,11 @@ def train(cache: Path, out: Path, changes: Mapping[str, Any] | None = None) -> C
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """All but the log, in which clocks are allowed."""
+    """All but the log and the report that shows it, in which clocks are allowed."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).parts[0] != "log"
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("log", "report.html")
     }
 
 
@@ -281,3 +282,28 @@ def test_a_strip_that_fails_leaves_the_earlier_bundle(
         strip_run(finished.out, out)
     assert files_of(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_report_shows_every_way_step_and_member_and_needs_nothing_else(
+    finished: CrossValidated,
+) -> None:
+    page = (finished.out / "report.html").read_text()
+    ways = json.loads((finished.out / "ensemble" / "comparison.json").read_text())["scores"]
+    assert set(ways) == {"best-single", "plain", "points-first", "weighted", "stacked"}
+    for name, parts in ways.items():
+        assert f"<td>{name}</td><td>{parts['score']:.4f}</td>" in page
+    for name in ("members/classifier_two-step/fold1", "ensemble", "two-step at long"):
+        assert f"<td>{name}</td>" in page
+    assert page.count("data:image/png;base64,") == 6
+    assert "not a medical device" in page
+    assert "No floor" in page
+    addresses = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert all(item.startswith(("data:", "#")) for item in addresses)
+    assert str(finished.out) not in page
+
+
+def test_the_weighted_answers_of_a_run_are_those_of_its_table(finished: CrossValidated) -> None:
+    chosen = read_submission(finished.out / "out_of_fold.csv")
+    weighted = read_submission(finished.out / "ensemble" / "answers_weighted.csv")
+    assert chosen.row_ids == weighted.row_ids
+    np.testing.assert_array_equal(chosen.probabilities, weighted.probabilities)

@@ -38,6 +38,8 @@ from lumbargrade.run_layout import (
     points_step,
     write_folds,
 )
+from lumbargrade.run_report.gather import gather, oracle_of
+from lumbargrade.run_report.page import write_run_report
 from lumbargrade.settings import ConfigError
 from lumbargrade.step_seconds import StepClock
 from lumbargrade.steps import UNFINISHED, Step, StepState, do_step, read_record, states_of
@@ -102,7 +104,10 @@ def run_cross_validation(
         )  # fmt: skip
         steps = plan(recipe, out, members, sha256)
         done = _do_steps(out, steps, device, on_step)
-        return _describe(recipe, out, facts, done)
+        found = _describe(recipe, out, facts, done)
+        labels = {study_id: item.labels for study_id, item in facts.items()}
+        write_run_report(gather(recipe, out, steps, labels, oracle_of(data)), out)
+        return found
 
 
 def plan(recipe: Recipe, run: Path, members: MemberSteps, data_sha256: str) -> list[Step]:

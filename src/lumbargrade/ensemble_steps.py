@@ -44,6 +44,11 @@ RISK_COVERAGE = "risk_coverage.csv"
 SCORES = "scores.json"
 
 
+def way_file(name: str) -> str:
+    """The table of the answers of one way of averaging."""
+    return f"answers_{name}.csv"
+
+
 def ensemble_steps(recipe: Recipe, run: Path, labels: Mapping[str, Labels]) -> list[Step]:
     """The steps, in the order in which they are done."""
     folds = range(recipe.folds or 0)
@@ -176,7 +181,7 @@ def _join(recipe: Recipe, found: OutOfFold, folder: Path) -> None:
         },
     }
     write_beside(folder / COMPARISON, json.dumps(document, indent=1) + "\n")
-    write_submission(
-        folder / ANSWERS,
-        dict(zip(found.study_ids, reweight_for_metric(answers[chosen]), strict=True)),
-    )
+    for name, p in (*answers.items(), (None, answers[chosen])):
+        table = ANSWERS if name is None else way_file(name)
+        rows = dict(zip(found.study_ids, reweight_for_metric(p), strict=True))
+        write_submission(folder / table, rows)

@@ -8,7 +8,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from lumbargrade.atomic_files import append_line, make_folder
 from lumbargrade.steps import Step
@@ -48,11 +48,22 @@ class StepClock:
 
 def mean_seconds(run: Path, device: str) -> dict[str, float]:
     """Kind → mean seconds of the whole steps that a run's log holds for a device."""
-    path = run / LOG / SECONDS
-    if not path.is_file():
-        return {}
     found: dict[str, list[float]] = {}
-    for entry in map(json.loads, path.read_text().splitlines()):
+    for entry in _entries(run):
         if entry["whole"] and entry["device"] == device:
             found.setdefault(entry["kind"], []).append(entry["seconds"])
     return {kind: sum(seconds) / len(seconds) for kind, seconds in found.items()}
+
+
+def seconds_by_step(run: Path) -> dict[str, tuple[float, bool]]:
+    """Step → seconds of the call that finished it last, and whether that call began it."""
+    return {entry["step"]: (entry["seconds"], entry["whole"]) for entry in _entries(run)}
+
+
+def _entries(run: Path) -> list[dict[str, Any]]:
+    """The lines of the log; one that was cut off by a kill is left out."""
+    path = run / LOG / SECONDS
+    if not path.is_file():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
