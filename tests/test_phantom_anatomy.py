@@ -110,3 +110,13 @@ def test_spine_frame_round_trip_is_exact_to_a_hundredth_mm(seed: int) -> None:
 def test_the_patients_left_has_larger_x(seed: int) -> None:
     spine = build_spine(seed)
     assert spine.to_lps(10, 0, 50)[0] > spine.to_lps(-10, 0, 50)[0] + 15
+
+
+@pytest.mark.parametrize("seed", [2044, 2002, 41])
+def test_facets_stay_beside_the_canal_whatever_pushes_the_sac(seed: int) -> None:
+    """In 2044 a herniation of 8.7 mm pushes the sac at L3/L4 to the right."""
+    for level in solved(seed)[1].levels:
+        for side, sign in ((Side.LEFT, 1), (Side.RIGHT, -1)):
+            recess = level.recess[side]
+            assert sign * recess.root_x_mm >= 6.0
+            assert sign * recess.narrowest_x_mm > 4.0

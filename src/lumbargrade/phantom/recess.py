@@ -13,6 +13,11 @@ from lumbargrade.phantom.measures import RECESS_CAP_MM, SIDE_SIGN
 from lumbargrade.phantom.sac import Sac
 
 
+MOST_MEDIAL_ROOT_MM = 6.0
+"""A traversing root stays at least this far from the midline, wherever a herniation pushes the sac;
+so the facet does, too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recess:
     """One lateral recess: the facet's face at a set distance from sac and traversing root."""
@@ -55,6 +60,7 @@ def solve_recess(
     else:
         start = np.array([0.0, sac.centre_d_mm])
     root = start + corner * (radius * 0.7)
+    root[0] = sign * max(sign * root[0], MOST_MEDIAL_ROOT_MM)
     sac_support = float((x * normal[0] + d * normal[1]).max()) if len(x) else -np.inf
     root_support = float(root @ normal) + radius
     if root_support >= sac_support:
