@@ -20,6 +20,7 @@ from lumbargrade.locate_images import (
     find_disc_points,
     locate_images,
     score_points,
+    whole_spine_shift,
 )
 from lumbargrade.plain_images import one_slice_volume
 from lumbargrade.records import ViewVolume
@@ -155,3 +156,22 @@ def test_real_images_can_be_read_and_answered() -> None:
     for item in found:
         assert np.isfinite(item.found).all()
         assert (np.diff(item.found[:, 1]) != 0).all()
+
+
+@pytest.mark.parametrize("levels", [0, 1, -1, 2, -2])
+def test_a_shift_of_the_whole_spine_is_named_by_its_levels(levels: int) -> None:
+    found = truth() + np.array([1.0, 30.0 * levels + 4.0])
+    item = ImagePoints(found=found, truth=truth(), present=np.ones(5, dtype=bool))
+    assert whole_spine_shift(item) == levels
+
+
+def test_one_point_off_is_no_shift_and_absent_levels_do_not_hide_one() -> None:
+    found = truth()
+    found[2] = truth()[3]
+    one = ImagePoints(found=found, truth=truth(), present=np.ones(5, dtype=bool))
+    assert whole_spine_shift(one) == 0
+    points = truth()
+    points[0] = np.nan
+    shifted = truth() + np.array([0.0, 30.0])
+    present = np.array([False, True, True, True, True])
+    assert whole_spine_shift(ImagePoints(found=shifted, truth=points, present=present)) == 1

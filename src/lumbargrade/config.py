@@ -70,6 +70,8 @@ class DetectorAugmentSettings(Settings):
 class ExtraSlicesSettings(Settings):
     """How plain 2-D slices with disc points are trained on beside the studies (sagittal T2)."""
 
+    pretrain: FitSettings | None = None
+    """First train on the slices alone (a batch is so many slices); None begins with the studies."""
     per_batch: int = Field(default=4, ge=1)
     """Slices that each training step sees beside its studies, all slices in turn."""
     folds: int = Field(default=5, ge=2)

@@ -21,6 +21,9 @@ from lumbargrade.plain_images import one_slice_volume, read_plain_image
 
 CLOSE_PX = 5.0
 
+SHIFTED_POINTS = 2
+"""A shift of the whole spine shows on at least so many points."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePoints:
@@ -112,3 +115,22 @@ def _errors(item: ImagePoints) -> tuple[Float64[np.ndarray, "_"], Bool[np.ndarra
     pairs[np.arange(len(LEVELS)), np.arange(len(LEVELS))] = np.inf
     nearer_than_others = own < pairs.min(axis=1)
     return own[item.present], nearer_than_others[item.present]
+
+
+def whole_spine_shift(item: ImagePoints) -> int:
+    """By how many levels the points of an image are off together.
+
+    Returns:
+        The shift in levels, 0 or at most 2 either way, that brings the points nearest to the truth
+        (by the median distance, over at least ``SHIFTED_POINTS``); positive towards the feet.
+    """
+    medians = {0: np.inf}
+    for shift in (0, 1, -1, 2, -2):
+        distances = [
+            float(np.linalg.norm(item.found[own] - item.truth[own + shift]))
+            for own in range(len(LEVELS))
+            if 0 <= own + shift < len(LEVELS) and item.present[own] and item.present[own + shift]
+        ]
+        if len(distances) >= SHIFTED_POINTS:
+            medians[shift] = float(np.median(distances))
+    return min(medians, key=medians.__getitem__)

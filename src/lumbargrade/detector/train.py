@@ -19,6 +19,7 @@ from lumbargrade.detector.features import known_levels
 from lumbargrade.detector.infer import decode_view
 from lumbargrade.detector.loss import detector_loss
 from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.detector.pretrain import train_on_slices
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.slices import ViewArrays, load_view
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
@@ -26,6 +27,7 @@ from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.runtime import keep_big_buffers
+from lumbargrade.training.checkpoint import CHECKPOINT, is_complete
 from lumbargrade.training.loop import fit
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
@@ -36,6 +38,10 @@ WORST_MM = 30.0
 
 CLOSE_PX = 5.0
 """Points nearer than this on the 256 grid count as found in the plane."""
+
+
+PRETRAINING = "pretraining"
+"""Folder for the training on single slices, beside the state; it goes when that goes."""
 
 
 class DetectorTask:
@@ -170,6 +176,10 @@ def train_detector(
     keep_big_buffers()
     torch.manual_seed(seed)
     detector = build_detector(view, settings)
+    before = settings.extra_slices.pretrain
+    if extra and before is not None and not is_complete(out):
+        place = out / CHECKPOINT / PRETRAINING
+        train_on_slices(detector, extra, before, place, seed, device=device, stop=stop)
     task = DetectorTask(parts[0], parts[1], settings, seed=seed, extra=extra)
     fit(detector, task, settings.fit, out, seed=seed, device=device, on_epoch=on_epoch, stop=stop)
     return out
