@@ -12,7 +12,6 @@ from lumbargrade.labels import Side
 from lumbargrade.phantom.measures import RECESS_CAP_MM, SIDE_SIGN
 from lumbargrade.phantom.sac import Sac
 
-
 MOST_MEDIAL_ROOT_MM = 6.0
 """A traversing root stays at least this far from the midline, wherever a herniation pushes the sac;
 so the facet does, too."""
