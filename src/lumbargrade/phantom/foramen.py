@@ -15,6 +15,9 @@ from lumbargrade.phantom.spine import Spine
 _GRID_MM = 0.2
 """Resolution at which the middle of the section is taken."""
 
+_FLOOR_MM = 2.5
+"""Lowest usual floor: fat that reached the disc plane would cover the faces of the recesses."""
+
 _HIGHEST_MM, _LOWEST_MM = 22.0, -12.0
 _FRONT_MM, _BACK_MM = -12.0, 22.0
 """Limits of the plane in which the section lies."""
@@ -117,7 +120,7 @@ def solve_foramen(
     front, back, top = rng.permutation(open_by) if wanted_mm > 0 else (0.0, 0.0, open_by[2])
     tightness = float(np.clip(1 - wanted_mm / FORAMEN_CAP_MM, 0, 1))
     bumps = rng.uniform(0.3, 1.6, 2) + tightness * rng.dirichlet([2.0, 2.0]) * 2.6
-    floor = float(rng.uniform(-4.5, 0.5))
+    floor = _FLOOR_MM + float(rng.uniform(0.0, 1.5))
     arch, corner = float(rng.uniform(0.02, 0.07)), float(rng.uniform(1.5, 3.0))
     tip = root_height - float(rng.uniform(4.0, 7.0))
     bump_height = float(rng.uniform(-1.0, 1.5))
