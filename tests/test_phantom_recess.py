@@ -34,6 +34,6 @@ def test_the_painted_facet_fills_what_lies_beyond_the_solved_face(seed: int) -> 
             x = recess.narrowest_x_mm + sign * (cos * beyond - sin * BEHIND_MM)
             d = recess.narrowest_d_mm + sin * beyond + cos * BEHIND_MM
             s = np.full_like(x, level.s_mm)
-            index = canvas.to_index((np.float32(x), np.float32(d), np.float32(s)))
+            index = canvas.to_index(tuple(v.astype(np.float32) for v in (x, d, s)))
             solid.append(map_coordinates(canvas.colour[0], index, order=1) > 0.5)
     assert np.mean(solid) > 0.8  # a wide recess of L1/L2 may reach the foramen
