@@ -14,6 +14,7 @@ VOCABULARY = {
     "labels",
     "arrays",
     "config",
+    "recipe_settings",
     "settings",
     "geometry",
     "records",

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lumbargrade.config import CropSettings, FitSettings, Recipe, SplitSettings
+from lumbargrade.config import CropSettings, FitSettings
+from lumbargrade.recipe_settings import Recipe, SplitSettings
 from lumbargrade.settings import ConfigError, parse_overrides
 
 

@@ -16,12 +16,12 @@ from fake_prepared import write_prepared
 from fake_records import make_study
 from lumbargrade.bundle import strip_run
 from lumbargrade.competition import read_points, read_submission
-from lumbargrade.config import Recipe
 from lumbargrade.cross_validation import CrossValidated, run_cross_validation
 from lumbargrade.ensemble_file import Ensemble
 from lumbargrade.models import open_models
 from lumbargrade.out_of_fold import read_landmarks
 from lumbargrade.pipeline import Pipeline
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import ConfigError
 from lumbargrade.steps import UNFINISHED
 from lumbargrade.training.checkpoint import save_weights

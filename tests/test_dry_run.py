@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from fake_prepared import write_prepared
 from lumbargrade.cli import app
-from lumbargrade.config import Recipe
 from lumbargrade.cross_validation import run_cross_validation
 from lumbargrade.dry_run import forecast
+from lumbargrade.recipe_settings import Recipe
 from test_recipe import TINY as SINGLE
 from tiny_members import TINY
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lumbargrade.arrays import Labels
-from lumbargrade.config import SplitSettings
 from lumbargrade.folds import k_folds, severity_rank, split_studies
 from lumbargrade.labels import MISSING_GRADE
+from lumbargrade.recipe_settings import SplitSettings
 from lumbargrade.records import InvalidStudyError
 
 

@@ -17,11 +17,8 @@ from lumbargrade.config import (
     AugmentSettings,
     ClassifierSettings,
     CropSettings,
-    DetectorSet,
     DetectorSettings,
     FitSettings,
-    Recipe,
-    SplitSettings,
 )
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks
@@ -33,6 +30,7 @@ from lumbargrade.one_member import train_one_classifier
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, survey
 from lumbargrade.recipe import RunSummary, run_recipe
+from lumbargrade.recipe_settings import DetectorSet, Recipe, SplitSettings
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import WEIGHTS, load_weights
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from lumbargrade.competition import read_coordinate_images
-from lumbargrade.config import DetectorMember, DetectorSettings, Recipe
+from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.infer import load_detector
 from lumbargrade.detector.model import build_detector
 from lumbargrade.detector.pretrain import train_on_slices
@@ -28,6 +28,7 @@ from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import View
 from lumbargrade.locate_images import ImagePoints, locate_images, score_points, whole_spine_shift
 from lumbargrade.one_member import train_one_detector
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.runtime import keep_big_buffers, prepare_for_networks, usable_cores
 from lumbargrade.settings import parse_overrides

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lumbargrade.atomic_files import remove_folder, write_beside
-from lumbargrade.config import Recipe
 from lumbargrade.ensemble_file import ENSEMBLE_FILE
 from lumbargrade.ensemble_steps import SCORES, ensemble_steps
 from lumbargrade.folder_lock import held_folder
@@ -27,6 +26,7 @@ from lumbargrade.models import CALIBRATION, MANIFEST, MemberEntry, write_manifes
 from lumbargrade.out_of_fold import ANSWERS, POINTS
 from lumbargrade.prepared import StudyFacts, data_sha256, prepared_cache, survey
 from lumbargrade.recipe import LIBRARIES, PREPARED
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.run_layout import (
     CALIBRATED,
     ENSEMBLE,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lumbargrade.cache import STUDY_FILE
-from lumbargrade.config import Recipe
 from lumbargrade.cross_validation import check_data, plan
 from lumbargrade.folds import split_studies
 from lumbargrade.labels import VIEWS
@@ -19,6 +18,7 @@ from lumbargrade.out_of_fold import LANDMARKS, read_landmarks
 from lumbargrade.prepare import UNFINISHED
 from lumbargrade.prepared import data_sha256, survey
 from lumbargrade.recipe import CLASSIFIER_PATH, PREPARED, detector_path, split_of
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.step_seconds import mean_seconds
 from lumbargrade.steps import states_of, unfinished_folder

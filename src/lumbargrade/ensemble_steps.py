@@ -14,7 +14,6 @@ from lumbargrade.arrays import Labels
 from lumbargrade.atomic_files import write_beside
 from lumbargrade.calibration import Calibration, apply_calibration, fit_calibration
 from lumbargrade.competition import read_submission, write_submission, write_table
-from lumbargrade.config import MEAN_POINTS, Recipe
 from lumbargrade.ensemble import fit_weights
 from lumbargrade.ensemble_comparison import (
     POINTS_FIRST,
@@ -28,6 +27,7 @@ from lumbargrade.labels import TARGETS
 from lumbargrade.metric import reweight_for_metric, undo_metric_weights, weighted_prior
 from lumbargrade.models import CALIBRATION
 from lumbargrade.out_of_fold import ANSWERS
+from lumbargrade.recipe_settings import MEAN_POINTS, Recipe
 from lumbargrade.run_layout import (
     CALIBRATED,
     ENSEMBLE,

@@ -14,10 +14,11 @@ import numpy as np
 from lumbargrade.cache import DISC, LANDMARKS
 from lumbargrade.competition import CoordinateImage, read_coordinate_images
 from lumbargrade.competition.coordinate_images import GRID_PX
-from lumbargrade.config import ExtraSlicesSettings, Recipe
+from lumbargrade.config import ExtraSlicesSettings
 from lumbargrade.detector.slices import ViewArrays
 from lumbargrade.labels import View
 from lumbargrade.plain_images import one_slice_volume, read_plain_image
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.settings import ConfigError
 from lumbargrade.volumes import square_volume

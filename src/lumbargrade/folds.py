@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbargrade.arrays import Labels
-from lumbargrade.config import SplitSettings
 from lumbargrade.labels import GRADES, LEVELS, Grade
+from lumbargrade.recipe_settings import SplitSettings
 from lumbargrade.records import InvalidStudyError
 
 _MODERATE = GRADES.index(Grade.MODERATE)

@@ -19,12 +19,10 @@ from lumbargrade.classifier.infer import grade_point_sets, load_classifier
 from lumbargrade.classifier.train import FIRST_STEP, train_classifier
 from lumbargrade.competition import write_submission
 from lumbargrade.config import (
-    MEAN_POINTS,
     ClassifierMember,
     ClassifierSettings,
     DetectorMember,
     DetectorSettings,
-    Recipe,
 )
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks, load_detector
@@ -43,6 +41,7 @@ from lumbargrade.out_of_fold import (
 from lumbargrade.pipeline import choose_device
 from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.prepared import PreparedStudies, StudyFacts
+from lumbargrade.recipe_settings import MEAN_POINTS, Recipe
 from lumbargrade.run_layout import (
     FOLDS,
     answers_file,

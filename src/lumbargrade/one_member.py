@@ -11,7 +11,6 @@ from pathlib import Path
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
-from lumbargrade.config import Recipe
 from lumbargrade.detector.train import train_detector
 from lumbargrade.extra_slices import arrays_of_slices, claimed_slices, opened_slices
 from lumbargrade.folder_lock import held_folder
@@ -21,6 +20,7 @@ from lumbargrade.metric import MetricParts, competition_metric, reweight_for_met
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
 from lumbargrade.recipe import PREPARED, detector_settings, split_of
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.run_folder import claim_data
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.stopping import Stop

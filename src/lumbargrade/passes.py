@@ -7,9 +7,9 @@ of fold, and folds weigh the same; without an ensemble file every classifier mee
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lumbargrade.config import MEAN_POINTS
 from lumbargrade.ensemble_file import Ensemble
 from lumbargrade.models import ModelFolder
+from lumbargrade.recipe_settings import MEAN_POINTS
 from lumbargrade.settings import ConfigError
 
 

@@ -16,7 +16,7 @@ from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
-from lumbargrade.config import DetectorSettings, Recipe, SplitSettings
+from lumbargrade.config import DetectorSettings
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
 from lumbargrade.extra_slices import (
@@ -46,6 +46,7 @@ from lumbargrade.prepared import (
     prepared_cache,
     survey,
 )
+from lumbargrade.recipe_settings import Recipe, SplitSettings
 from lumbargrade.run_folder import claim_data, claim_settings, parts_of
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import is_complete, remove_state

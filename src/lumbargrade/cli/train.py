@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
 from lumbargrade.cli.stopping import stopping_kindly
-from lumbargrade.config import Recipe
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import ConfigError, parse_overrides
 
 if TYPE_CHECKING:

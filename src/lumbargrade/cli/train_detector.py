@@ -7,8 +7,8 @@ import typer
 
 from lumbargrade.cli.app import app, stderr
 from lumbargrade.cli.stopping import stopping_kindly
-from lumbargrade.config import Recipe
 from lumbargrade.labels import View
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import parse_overrides
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from lumbargrade.arrays import Labels
 from lumbargrade.competition import read_submission
 from lumbargrade.competition.table import read_columns
-from lumbargrade.config import Recipe
 from lumbargrade.ensemble_file import ENSEMBLE_FILE, Ensemble
 from lumbargrade.ensemble_steps import COMPARISON, RISK_COVERAGE, way_file
 from lumbargrade.evaluation import align
@@ -23,6 +22,7 @@ from lumbargrade.intervals import score_intervals
 from lumbargrade.labels import VIEWS
 from lumbargrade.out_of_fold import ANSWERS
 from lumbargrade.plots.training import LearningCurves
+from lumbargrade.recipe_settings import Recipe
 from lumbargrade.resampling import PairedDifference
 from lumbargrade.run_layout import ENSEMBLE, classifier_step, detector_step, first_step
 from lumbargrade.scorecard import Scorecard, measure

@@ -1,0 +1,117 @@
+"""Settings of a whole training: which studies, which members, and what becomes of their answers.
+
+What must stay true: a recipe trains on one split or on folds, never on both; each member's settings
+are complete, those of the recipe where the member says nothing else.
+"""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from lumbargrade.config import ClassifierSettings, CropSettings, DetectorSettings
+from lumbargrade.ensemble_settings import EnsembleSettings
+from lumbargrade.settings import Settings, merged
+
+MemberName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""Names folders; an underscore would blur where the name ends."""
+
+
+class SplitSettings(Settings):
+    """How the studies of a dataset are shared between the stages, as fractions of all studies."""
+
+    detector: float = Field(default=0.42, gt=0, lt=1)
+    detector_validation: float = Field(default=0.06, gt=0, lt=1)
+    classifier_validation: float = Field(default=0.12, gt=0, lt=1)
+
+
+class DetectorSet(Settings):
+    """One stage-1 member of a cross-validated run: a detector for each view."""
+
+    seed: int
+    sagittal_t2: DetectorSettings
+    sagittal_t1: DetectorSettings
+    axial_t2: DetectorSettings
+
+
+class ClassifierSetup(Settings):
+    """One stage-2 member of a cross-validated run."""
+
+    seed: int
+    points: MemberName
+    """The detector set at whose points it trains; the first one unless named."""
+    crops: CropSettings
+    classifier: ClassifierSettings
+
+
+class Recipe(Settings):
+    """A whole training: split or folds, stage 1, crops, stage 2."""
+
+    name: str
+    seed: int = 0
+    data_licence: str = "not stated"
+    """Of the training data; the manifest repeats it."""
+    grade_marked_points: bool = False
+    """Train the classifier on the detectors' studies too, cut at their marked points."""
+    split: SplitSettings | None = SplitSettings()
+    """Of one split with one member of each kind; null where there are ``folds``."""
+    folds: int | None = Field(default=None, ge=2)
+    """Cross-validate instead: every member is trained once per fold, on the other folds."""
+    fold_validation: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the other folds' studies that chooses the epoch and does not train."""
+    sagittal_t2: DetectorSettings = DetectorSettings()
+    sagittal_t1: DetectorSettings = DetectorSettings()
+    axial_t2: DetectorSettings = DetectorSettings()
+    detectors: dict[MemberName, DetectorSet] = Field(default_factory=dict)
+    """With ``folds``: sets of detectors by name; each says where it differs from the above."""
+    crops: CropSettings = CropSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    classifiers: dict[MemberName, ClassifierSetup] = Field(default_factory=dict)
+    """With ``folds``: classifiers by name; each says where it differs from the above."""
+    ensemble: EnsembleSettings = EnsembleSettings()
+    """With ``folds``: how the members' answers become one."""
+
+    @classmethod
+    def resolved(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Fill in each member's settings: the recipe's own, and what the member changes."""
+        if not any(data.get(name) for name in ("folds", "detectors", "classifiers")):
+            return data
+        sets = data.get("detectors") or {"detector": {}}
+        members = data.get("classifiers") or {"classifier": {}}
+        if not isinstance(sets, dict) or not isinstance(members, dict):
+            return data  # refused by the fields' types
+        seed = data.get("seed", 0)
+        shared = {"seed": seed, **{view: data.get(view, {}) for view in _VIEWS}}
+        graded = {"seed": seed, "points": next(iter(sets))}
+        graded |= {name: data.get(name, {}) for name in ("crops", "classifier")}
+        return {
+            **({"split": None} if data.get("folds") else {}),
+            **data,
+            "detectors": {name: merged(shared, item) for name, item in sets.items()},
+            "classifiers": {name: merged(graded, item) for name, item in members.items()},
+        }
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        if (self.split is None) == (self.folds is None):
+            raise ValueError("give either split or folds")
+        if self.folds is None and (self.detectors or self.classifiers):
+            raise ValueError("several detectors or classifiers need folds in the place of split")
+        if self.folds is not None and not (self.detectors and self.classifiers):
+            raise ValueError("folds need at least one detector set and one classifier")
+        if self.folds is not None and self.grade_marked_points:
+            raise ValueError("grade_marked_points is of recipes with a split; folds need it not")
+        if MEAN_POINTS in self.detectors:
+            raise ValueError(f"detectors.{MEAN_POINTS}: this name stands for the sets' mean points")
+        for name, member in self.classifiers.items():
+            if member.points not in self.detectors:
+                raise ValueError(
+                    f"classifiers.{name}.points: found {member.points}, "
+                    f"expected one of {', '.join(self.detectors)}"
+                )
+        return self
+
+
+MEAN_POINTS = "mean"
+"""The detector sets' mean points, where a set's name would stand."""
+
+_VIEWS = ("sagittal_t2", "sagittal_t1", "axial_t2")
