@@ -43,7 +43,6 @@ def paint_spine(
     seed: int, spine: Spine, anatomy: Anatomy, signals: Float64[np.ndarray, "contrast tissue"]
 ) -> Canvas:
     """Paint the whole spine; ``signals`` holds each contrast's signal of every tissue."""
-    rng = generator(seed, Stream.ORGANS)
     bodies = vertebral_bodies(seed, spine, anatomy)
     canvas = Canvas(
         Box(
@@ -68,11 +67,13 @@ def paint_spine(
         paint_arch(canvas, seed, body, sac)
     for index, level in enumerate(anatomy.levels):
         paint_flavum(canvas, level, sac)
-        for side in (Side.LEFT, Side.RIGHT):
+        for number, side in enumerate((Side.LEFT, Side.RIGHT)):
+            rng = generator(seed, Stream.FACETS, part=2 * index + number)
             paint_facet(canvas, rng, level.s_mm, level.recess[side], side)
         paint_bulge(canvas, seed, index, level)
-    for level in anatomy.levels:
-        for side in (Side.LEFT, Side.RIGHT):
+    for index, level in enumerate(anatomy.levels):
+        for number, side in enumerate((Side.LEFT, Side.RIGHT)):
+            rng = generator(seed, Stream.FORAMINA, part=2 * index + number)
             paint_foramen(canvas, rng, level, level.foramen[side], side)
     paint_epidural_veins(canvas, seed, anatomy, sac)
     for side in (Side.LEFT, Side.RIGHT):
