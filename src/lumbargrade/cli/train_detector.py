@@ -7,6 +7,7 @@ import typer
 
 from lumbargrade.cli.app import app, stderr
 from lumbargrade.cli.stopping import stopping_kindly
+from lumbargrade.cli.training_options import Data, Device, ExtraSlices, Overrides, RecipeFile
 from lumbargrade.labels import View
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import parse_overrides
@@ -14,35 +15,13 @@ from lumbargrade.settings import parse_overrides
 
 @app.command("train-detector")
 def train_detector(
-    recipe: Annotated[
-        Path,
-        typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="A recipe's YAML file."),
-    ],
+    recipe: RecipeFile,
     view: Annotated[View, typer.Option(help="What the detector looks at.")],
-    data: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            help="Dataset with DICOM files and training tables, or what `prepare` made of one.",
-        ),
-    ],
+    data: Data,
     out: Annotated[Path, typer.Option(file_okay=False, help="The member's folder.")],
-    extra_slices: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            help="A 2-D coordinate dataset; sagittal T2 trains on its slices, too.",
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Another value for a setting; may be repeated."
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    extra_slices: ExtraSlices = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
 ) -> None:
     """Train one detector on a recipe's split; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
