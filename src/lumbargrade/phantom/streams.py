@@ -20,7 +20,6 @@ class Stream(IntEnum):
     READER = 1
     SPINE = 2
     CAUSES = 3
-    ORGANS = 4
     TISSUE = 5
     TEXTURE = 6
     SAGITTAL_T2 = 7
@@ -30,7 +29,6 @@ class Stream(IntEnum):
     PITFALLS = 11
     HOSPITAL = 12
     COORDINATES = 13
-    VARIANTS = 14
     BONES = 15
     DISCS = 16
     CANAL = 17
