@@ -77,13 +77,19 @@ def paint_foramen(
     canvas.paint(beside(_BACK, flavum, everywhere), Tissue.FLAVUM, box)
     canvas.paint(section, Tissue.FAT, box)
     for _ in range(int(rng.integers(0, 4))):
-        d = float(rng.uniform(foramen.front_mm + 1.5, foramen.back_mm - 1.0))
-        height = float(rng.uniform(foramen.bottom_mm + 1, foramen.root_height_mm - 3))
+        d = _between(rng, foramen.front_mm + 1.5, foramen.back_mm - 1.0)
+        height = _between(rng, foramen.bottom_mm + 1, foramen.root_height_mm - 3)
         radius = float(rng.uniform(0.4, 0.9))
         centre = (sign * foramen.x_mm, d, level.s_mm + height / foramen.stretch)
         vein = _inside(ellipsoid(centre, (6.0, radius, radius)), section)
         canvas.paint(vein, Tissue.VEIN if rng.random() < 0.5 else Tissue.VESSEL, box)
     _paint_root(canvas, rng, foramen, frame, box)
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    """One draw; the middle of both where a narrow foramen leaves no room between them."""
+    middle = (low + high) / 2
+    return float(rng.uniform(low, high) if low <= high else rng.uniform(middle, middle))
 
 
 def _inside(shape: SignedDistance, limit: SignedDistance) -> SignedDistance:
