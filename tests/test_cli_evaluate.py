@@ -295,7 +295,7 @@ def test_evaluate_points_reads_matrix_and_slices_beside_the_truth(tmp_path: Path
 def test_evaluate_points_uses_the_exact_truth_beside_the_truth(tmp_path: Path) -> None:
     write_images(tmp_path)
     cells = ("100", "spinal_canal_stenosis", "l3_l4", 90, "mm2", 0.1)
-    row = (*cells, 13.8, -44.0, 22.0, "7", 3, True)  # 1.8 mm from slice 3, 2.2 from slice 4
+    row = (*cells, 13.8, -44.0, 22.0, "7", 3, True, "")  # 1.8 mm from slice 3, 2.2 from slice 4
     write_table(tmp_path / "phantom_truth.csv", TRUTH_COLUMNS, [row])
     document = document_of(*write_points(tmp_path, shift=1))["all"]
     assert document["slice_exact"] == 1.0

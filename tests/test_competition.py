@@ -148,9 +148,9 @@ def test_series_descriptions_give_the_view(tmp_path: Path) -> None:
 
 def test_exact_truth_keeps_disc_points_apart_from_targets(tmp_path: Path) -> None:
     rows = [
-        ("7", "spinal_canal_stenosis", "l1_l2", 92.5, "mm2", 0.2, 1.0, 2.0, 3.0, "12", 8, True),
-        ("7", "disc", "l1_l2", None, "", None, 1.0, -4.0, 3.0, "12", 8, True),
-        ("7", "left_subarticular_stenosis", "l1_l2", 3.5, "mm", 0.0, 1.5, 2, 3, "", None, False),
+        ("7", "spinal_canal_stenosis", "l1_l2", 92.5, "mm2", 0.2, 1, 2, 3, "12", 8, True, "scoliosis"),
+        ("7", "disc", "l1_l2", None, "", None, 1.0, -4.0, 3.0, "12", 8, True, ""),
+        ("7", "left_subarticular_stenosis", "l1_l2", 3.5, "mm", 0.0, 1.5, 2, 3, "", None, False, ""),
     ]
     write_table(tmp_path / "phantom_truth.csv", TRUTH_COLUMNS, rows)
     canal, disc, recess = read_truth(tmp_path)
@@ -158,6 +158,14 @@ def test_exact_truth_keeps_disc_points_apart_from_targets(tmp_path: Path) -> Non
     assert canal.position_lps_mm.tolist() == [1, 2, 3]
     assert (disc.condition, disc.target, disc.measure, disc.severity) == (None, None, None, None)
     assert (recess.instance_number, recess.series_id, recess.covered) == (None, "", False)
+    assert (canal.variant, disc.variant) == ("scoliosis", "")
+
+
+def test_exact_truth_without_a_variant_column_is_read_as_usual_spines(tmp_path: Path) -> None:
+    row = ("7", "spinal_canal_stenosis", "l1_l2", 92.5, "mm2", 0.2, 1, 2, 3, "12", 8, True)
+    write_table(tmp_path / "phantom_truth.csv", TRUTH_COLUMNS[:-1], [row])
+    (canal,) = read_truth(tmp_path)
+    assert canal.variant == ""
 
 
 def test_submission_round_trips_every_digit(tmp_path: Path) -> None:

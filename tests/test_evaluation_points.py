@@ -33,6 +33,7 @@ def exact(target: Target, position: tuple[float, float, float], **changes: objec
         series_id=SAGITTAL,
         instance_number=11,
         covered=True,
+        variant="",
     )
     return replace(point, **changes)  # type: ignore[arg-type]
 

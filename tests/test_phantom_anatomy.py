@@ -10,6 +10,7 @@ from lumbargrade.phantom.anatomy import Anatomy, solve_anatomy
 from lumbargrade.phantom.labels import label_model
 from lumbargrade.phantom.measures import measure_at_severity, severity_of_measure
 from lumbargrade.phantom.spine import Spine, build_spine
+from lumbargrade.phantom.variants import SHARE_OF_VARIANT, Variant
 
 SEEDS = range(40, 46)
 
@@ -34,10 +35,14 @@ def test_severity_is_recovered_from_its_measure(family: Family, severity: float)
     assert severity_of_measure(family, measure, 0.93, severity) == pytest.approx(severity, abs=1e-9)
 
 
+@pytest.mark.parametrize("variant", [None, *SHARE_OF_VARIANT])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_solved_severities_are_those_drawn_within_a_hundredth(seed: int) -> None:
+def test_solved_severities_are_those_drawn_within_a_hundredth(
+    seed: int, variant: Variant | None
+) -> None:
     drawn = label_model().draw_severity(seed)
-    assert np.abs(solved(seed)[1].severity - drawn).max() < 0.01
+    anatomy = solve_anatomy(seed, build_spine(seed, variant=variant), drawn)
+    assert np.abs(anatomy.severity - drawn).max() < 0.01
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -94,16 +99,17 @@ def test_every_narrow_canal_has_two_causes() -> None:
                 assert min(front, back) > 0.05 * max(front, back)
 
 
+@pytest.mark.parametrize("variant", [None, Variant.SCOLIOSIS])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_spine_frame_round_trip_is_exact_to_a_hundredth_mm(seed: int) -> None:
-    spine = build_spine(seed)
+def test_spine_frame_round_trip_is_exact_to_a_hundredth_mm(
+    seed: int, variant: Variant | None
+) -> None:
+    spine = build_spine(seed, variant=variant)
     for x, d, s in ((0, 0, 0), (12, 5, 40), (-15, 8, 105), (3, -20, 70), (-8, 14, 140)):
-        canonical = spine.lps_to_canonical(spine.to_lps(x, d, s))
-        depth, height = spine.depth_and_height(canonical[1:2], canonical[2:3])
-        bend = np.interp(height, spine.s_mm, spine.bend_mm)
-        assert depth[0] == pytest.approx(d, abs=0.02)
-        assert height[0] == pytest.approx(s, abs=0.02)
-        assert canonical[0] - bend[0] == pytest.approx(x, abs=0.02)
+        canonical = spine.lps_to_canonical(spine.to_lps(x, d, s))[None]
+        start = spine.depth_and_height(canonical[:, 1], canonical[:, 2])
+        found = np.concatenate(spine.coordinates(canonical, *start))
+        assert found == pytest.approx([x, d, s], abs=0.02)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

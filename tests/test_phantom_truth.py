@@ -21,8 +21,22 @@ from lumbargrade.phantom.spine import Spine, build_spine
 from lumbargrade.phantom.study import stored_affines
 from lumbargrade.phantom.tissue import Tissue
 from lumbargrade.phantom.truth import StoredSeries, TruePoint, true_points
+from lumbargrade.phantom.variants import Variant
 
-SEEDS = (41, 44, 2003)
+Case = tuple[int, Variant | None]
+CASES: tuple[Case, ...] = (
+    (41, None),
+    (44, None),
+    (2003, None),
+    (44, Variant.FOUR_LUMBAR),
+    (45, Variant.SIX_LUMBAR),
+    (46, Variant.SACRALISED_L5),
+    (47, Variant.LUMBARISED_S1),
+    (2003, Variant.SCOLIOSIS),
+)
+"""Seeds, as they are drawn or with a variant in place of what is drawn."""
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
 LIMIT_MM = 1.0
 
 FLUID, ANNULUS, FORAMINAL = range(3)
@@ -35,8 +49,9 @@ CONTENTS = (
 
 
 @cache
-def made(seed: int) -> tuple[Spine, Anatomy, tuple[TruePoint, ...]]:
-    spine = build_spine(seed)
+def made(case: Case) -> tuple[Spine, Anatomy, tuple[TruePoint, ...]]:
+    seed, variant = case
+    spine = build_spine(seed, variant=variant)
     anatomy = solve_anatomy(seed, spine, label_model().draw_severity(seed))
     stored = [
         StoredSeries(
@@ -50,23 +65,23 @@ def made(seed: int) -> tuple[Spine, Anatomy, tuple[TruePoint, ...]]:
 
 
 @cache
-def painted(seed: int) -> Canvas:
-    spine, anatomy, _ = made(seed)
+def painted(case: Case) -> Canvas:
+    spine, anatomy, _ = made(case)
     signals = np.zeros((len(CONTENTS), len(Tissue)))
     for row, tissues in enumerate(CONTENTS):
         signals[row, list(tissues)] = 1
-    return paint_spine(seed, spine, anatomy, signals)
+    return paint_spine(case[0], spine, anatomy, signals)
 
 
 def in_spine_frame(spine: Spine, position: NDArray[np.float64]) -> NDArray[np.float64]:
     """LPS → (x, d, s), by undoing what planted the point."""
-    canonical = spine.lps_to_canonical(position)
-    d, s = spine.depth_and_height(canonical[1:2], canonical[2:3])
-    return np.array([canonical[0] - np.interp(s[0], spine.s_mm, spine.bend_mm), d[0], s[0]])
+    canonical = spine.lps_to_canonical(position)[None]
+    start = spine.depth_and_height(canonical[:, 1], canonical[:, 2])
+    return np.concatenate(spine.coordinates(canonical, *start))
 
 
-def points_of(seed: int, family: Family | None) -> list[tuple[TruePoint, NDArray[np.float64]]]:
-    spine, _, points = made(seed)
+def points_of(case: Case, family: Family | None) -> list[tuple[TruePoint, NDArray[np.float64]]]:
+    spine, _, points = made(case)
     return [
         (point, in_spine_frame(spine, point.position_lps_mm))
         for point in points
@@ -78,11 +93,11 @@ def nearest(axis: NDArray[np.float64], value: float) -> int:
     return int(np.argmin(np.abs(axis - value)))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_canal_points_are_the_middle_of_the_painted_sac(seed: int) -> None:
-    canvas = painted(seed)
+@every_case
+def test_canal_points_are_the_middle_of_the_painted_sac(case: Case) -> None:
+    canvas = painted(case)
     x, d, s = canvas.axes
-    for point, place in points_of(seed, Family.CANAL):
+    for point, place in points_of(case, Family.CANAL):
         fluid = canvas.colour[FLUID, :, :, nearest(s, place[2])] > 0.5
         fluid &= (np.abs(x) < 14)[:, None] & ((d > -2) & (d < 26))[None]
         whole = binary_closing(np.pad(fluid, 4), iterations=4)[4:-4, 4:-4]
@@ -90,13 +105,13 @@ def test_canal_points_are_the_middle_of_the_painted_sac(seed: int) -> None:
         assert np.hypot(x[i].mean() - place[0], d[j].mean() - place[1]) < LIMIT_MM, point.level
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_foraminal_points_are_the_middle_of_the_painted_section(seed: int) -> None:
+@every_case
+def test_foraminal_points_are_the_middle_of_the_painted_section(case: Case) -> None:
     """Its floor is open into fat, so what lies below the section's lower end is left out."""
-    spine, anatomy, _ = made(seed)
-    canvas = painted(seed)
+    spine, anatomy, _ = made(case)
+    canvas = painted(case)
     x, d, s = canvas.axes
-    for point, place in points_of(seed, Family.FORAMINAL):
+    for point, place in points_of(case, Family.FORAMINAL):
         level = anatomy.levels[LEVELS.index(point.level)]
         foramen = level.foramen[Side.LEFT if place[0] > 0 else Side.RIGHT]
         open_space = canvas.colour[FORAMINAL, nearest(x, place[0])] > 0.5
@@ -105,15 +120,15 @@ def test_foraminal_points_are_the_middle_of_the_painted_section(seed: int) -> No
         own = parts[nearest(d, place[1]), nearest(s, place[2])]
         assert own, point.level
         i, j = np.nonzero(parts == own)
-        stretch = spine.stretch(place[1], place[2])
+        stretch = spine.stretch(*place)
         off = (d[i].mean() - place[1], (s[j].mean() - place[2]) * stretch)
         assert np.hypot(*off) < LIMIT_MM, (point.target, off)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_foraminal_points_lie_where_the_clearance_is_smallest(seed: int) -> None:
-    _, anatomy, _ = made(seed)
-    for point, place in points_of(seed, Family.FORAMINAL):
+@every_case
+def test_foraminal_points_lie_where_the_clearance_is_smallest(case: Case) -> None:
+    _, anatomy, _ = made(case)
+    for point, place in points_of(case, Family.FORAMINAL):
         side = point.target.condition.side if point.target else None
         assert side is not None
         foramen = anatomy.levels[LEVELS.index(point.level)].foramen[side]
@@ -121,11 +136,11 @@ def test_foraminal_points_lie_where_the_clearance_is_smallest(seed: int) -> None
         assert (place[0] > 0) == (side is Side.LEFT)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_recess_points_are_the_middle_of_the_narrowest_gap(seed: int) -> None:
-    _, anatomy, _ = made(seed)
+@every_case
+def test_recess_points_are_the_middle_of_the_narrowest_gap(case: Case) -> None:
+    _, anatomy, _ = made(case)
     x, d = np.meshgrid(np.arange(-16, 16, 0.1), np.arange(-2, 26, 0.1), indexing="ij")
-    for point, place in points_of(seed, Family.SUBARTICULAR):
+    for point, place in points_of(case, Family.SUBARTICULAR):
         level = anatomy.levels[LEVELS.index(point.level)]
         side = point.target.condition.side if point.target else None
         assert side is not None
@@ -142,22 +157,22 @@ def test_recess_points_are_the_middle_of_the_narrowest_gap(seed: int) -> None:
         assert abs(place[2] - level.s_mm) < 0.1
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_disc_points_are_the_painted_posterior_margin_at_the_midline(seed: int) -> None:
-    canvas = painted(seed)
+@every_case
+def test_disc_points_are_the_painted_posterior_margin_at_the_midline(case: Case) -> None:
+    canvas = painted(case)
     x, d, s = canvas.axes
-    for point, place in points_of(seed, None):
+    for point, place in points_of(case, None):
         assert abs(place[0]) < 0.05
         profile = canvas.colour[ANNULUS, nearest(x, 0.0), :, nearest(s, place[2])]
         margin = d[np.nonzero(profile > 0.5)[0].max()]
         assert abs(margin - place[1]) < LIMIT_MM, point.level
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_points_keep_the_order_of_the_spine_and_their_side(seed: int) -> None:
+@every_case
+def test_points_keep_the_order_of_the_spine_and_their_side(case: Case) -> None:
     for family in (*Family, None):
         heights: dict[str, list[float]] = {}
-        for point, place in points_of(seed, family):
+        for point, place in points_of(case, family):
             heights.setdefault(point.condition, []).append(place[2])
             if point.target and point.target.condition.side:
                 assert (place[0] > 0) == (point.target.condition.side is Side.LEFT)
@@ -168,7 +183,7 @@ def test_points_keep_the_order_of_the_spine_and_their_side(seed: int) -> None:
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("seed", range(40, 46))
 def test_a_more_severe_cell_of_a_patient_has_the_smaller_measure(seed: int, family: Family) -> None:
-    _, anatomy, _ = made(seed)
+    _, anatomy, _ = made((seed, None))
     cells = [t.index for t in TARGETS if t.condition.family is family]
     order = np.argsort(anatomy.severity[cells])
     measures, severities = anatomy.measures[cells][order], anatomy.severity[cells][order]

@@ -14,7 +14,8 @@ from lumbargrade.competition.table import read_table
 from lumbargrade.labels import CONDITIONS, LEVELS, Condition, Level, Target
 
 TRUTH_FILE = "phantom_truth.csv"
-TRUTH_COLUMNS = (
+_VARIANT = "variant"
+_NEEDED_COLUMNS = (
     "study_id",
     "condition",
     "level",
@@ -28,6 +29,7 @@ TRUTH_COLUMNS = (
     "instance_number",
     "covered",
 )
+TRUTH_COLUMNS = (*_NEEDED_COLUMNS, _VARIANT)
 DISC = "disc"
 """The condition of the auxiliary point at the midline of the posterior disc margin."""
 
@@ -55,6 +57,8 @@ class TruthPoint:
     """Of the nearest slice; None where the study has no such view."""
     covered: bool
     """A slice of the view shows the point."""
+    variant: str
+    """What is unusual about the spine; empty where nothing is or the table does not say."""
 
     @property
     def target(self) -> Target | None:
@@ -87,6 +91,7 @@ def read_truth(dataset: Path) -> tuple[TruthPoint, ...]:
             series_id=row.cells["series_id"],
             instance_number=row.optional_integer("instance_number"),
             covered=row.choice("covered", {"0": False, "1": True}),
+            variant=row.cells.get(_VARIANT, ""),
         )
-        for row in read_table(path, TRUTH_COLUMNS)
+        for row in read_table(path, _NEEDED_COLUMNS)
     )

@@ -74,21 +74,33 @@ class Scanner:
         """
         x, d, s = frame
         normal = (slice_axis / np.linalg.norm(slice_axis)).astype(np.float32)
-        tilt = self.spine.tilt_at(s.astype(np.float64)).astype(np.float32)
-        d_step = normal[1] * np.cos(tilt) + normal[2] * np.sin(tilt)
-        s_step = normal[2] * np.cos(tilt) - normal[1] * np.sin(tilt)
+        x_step, d_step, s_step = self._steps(normal, s)
         offsets = ((np.arange(SUB_SLICES) + 0.5) / SUB_SLICES - 0.5) * protocol.thickness_mm
         painted = np.zeros(len(x), np.complex64)
         for offset in offsets.astype(np.float32):
-            places = (x + offset * normal[0], d + offset * d_step, s + offset * s_step)
+            places = (x + offset * x_step, d + offset * d_step, s + offset * s_step)
             painted += self.painted.at(self.canvas.to_index(places))
         painted /= len(offsets)
         return np.asarray(painted.real + (1 - painted.imag) * behind)
 
+    def _steps(
+        self, normal: Float32[np.ndarray, "3"], s: Pixels
+    ) -> tuple[Pixels | np.float32, Pixels, Pixels]:
+        """How x, d and s change per mm along a canonical direction."""
+        if self.spine.curve is not None:
+            steps = self.spine.curve.axes_at(s.astype(np.float64)) @ normal
+            x_step, d_step, s_step = steps.T.astype(np.float32)
+            return x_step, d_step, s_step
+        tilt = self.spine.tilt_at(s.astype(np.float64)).astype(np.float32)
+        d_step = normal[1] * np.cos(tilt) + normal[2] * np.sin(tilt)
+        s_step = normal[2] * np.cos(tilt) - normal[1] * np.sin(tilt)
+        return normal[0], d_step, s_step
+
     def _spine_frame(self, grid: Values, index: Values) -> tuple[Values, Values, Values]:
+        """(x, d, s) of canonical positions whose index on the body's grid is known."""
         d = map_coordinates(self.body.depth, index, order=1, mode="nearest")
         s = map_coordinates(self.body.height, index, order=1, mode="nearest")
-        return grid[:, 0] - np.interp(s, self.spine.s_mm, self.spine.bend_mm), d, s
+        return self.spine.coordinates(grid, d, s)
 
     def _shading(self, protocol: SeriesProtocol, grid: Values, d: Values) -> Values:
         reach = (self.body.back_y_mm - 70 - grid[:, 1]) / 100

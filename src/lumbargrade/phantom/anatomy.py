@@ -94,7 +94,7 @@ def _solve_level(
     s = float(spine.graded_s_mm()[level])
     height = float(spine.disc_height_mm[FIRST_GRADED_DISC + level]) * (1 - causes.height_loss)
     foramen = {
-        side: solve_foramen(rng, spine, s, height, float(wanted[1 + i]))
+        side: solve_foramen(rng, spine, side, s, height, float(wanted[1 + i]))
         for i, side in enumerate((Side.LEFT, Side.RIGHT))
     }
     sac, area = solve_sac(causes, float(wanted[0]))

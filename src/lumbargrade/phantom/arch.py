@@ -13,12 +13,23 @@ from lumbargrade.phantom.tissue import Tissue
 from lumbargrade.phantom.vertebra import CORTEX_MM, Body, ordered
 
 
-def paint_arch(canvas: Canvas, seed: int, body: Body, sac: SacCourse) -> None:
-    """The arch of one free vertebra."""
+def paint_arch(
+    canvas: Canvas, seed: int, body: Body, sac: SacCourse, broad: tuple[float, float] = (0.0, 0.0)
+) -> None:
+    """The arch of one free vertebra.
+
+    Args:
+        canvas: to paint on.
+        seed: of the study.
+        body: the vertebra's.
+        sac: the canal's course.
+        broad: how far either transverse process, right and left, has grown towards the sacral
+            wing, 0 to 1.
+    """
     rng = generator(seed, Stream.BONES, part=60 + body.index)
-    for sign in (-1, 1):
+    for sign, share in zip((-1, 1), broad, strict=True):
         _paint_pedicle(canvas, body, sign)
-        _paint_transverse(canvas, rng, body, sign)
+        _paint_transverse(canvas, rng, body, sign, share)
     lamina_s = body.middle_mm - body.height_mm * 0.22
     _paint_laminae(canvas, rng, body, sac, lamina_s)
     _paint_spinous(canvas, rng, body, sac, lamina_s)
@@ -44,22 +55,30 @@ def _paint_pedicle(canvas: Canvas, body: Body, sign: int) -> None:
     canvas.paint(bar(CORTEX_MM, -9.0), Tissue.MARROW, box)
 
 
-def _paint_transverse(canvas: Canvas, rng: np.random.Generator, body: Body, sign: int) -> None:
+def _paint_transverse(
+    canvas: Canvas, rng: np.random.Generator, body: Body, sign: int, broad: float
+) -> None:
+    """A flat bar to the side; a broad one comes forward and down on the sacral wing."""
     reach, droop = float(rng.uniform(36, 44)), float(rng.normal(0, 0.12))
     s0 = body.middle_mm + 3
 
     def wing(inset: float) -> SignedDistance:
         def distance(x: Field, d: Field, s: Field) -> Field:
             out = sign * x - body.pedicle_x_mm
-            axis_s, axis_d = s0 + droop * out, 11.0 + 0.12 * out
-            radius = np.hypot((s - axis_s) / 5.0, (d - axis_d) / 2.6)
+            grown = broad * np.maximum(out - 7.0, 0)
+            axis_s, axis_d = s0 + droop * out - 0.6 * grown, 11.0 + 0.12 * out - 0.4 * grown
+            high, thick = 5.0 + 0.45 * grown, 2.6 + 0.2 * grown
+            radius = np.hypot((s - axis_s) / high, (d - axis_d) / thick)
             return np.asarray(
-                np.maximum((radius - 1) * 2.6, np.maximum(-out, sign * x - reach)) + inset
+                np.maximum((radius - 1) * thick, np.maximum(-out, sign * x - reach)) + inset
             )
 
         return distance
 
-    box = Box(x=ordered(sign * body.pedicle_x_mm, sign * 46), d=(6, 20), s=(s0 - 12, s0 + 12))
+    box = Box(
+        x=ordered(sign * body.pedicle_x_mm, sign * 46), d=(6 - 14 * broad, 20),
+        s=(s0 - 12 - 24 * broad, s0 + 12),
+    )  # fmt: skip
     canvas.paint(wing(0.0), Tissue.CORTEX, box)
     canvas.paint(wing(CORTEX_MM), Tissue.MARROW, box)
 

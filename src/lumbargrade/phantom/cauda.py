@@ -37,6 +37,7 @@ def paint_sac(canvas: Canvas, seed: int, spine: Spine, sac: SacCourse) -> None:
     canvas.paint(lambda *_: distance, Tissue.CSF, box)
     discs = spine.disc_s_mm
     conus = float(np.clip(rng.normal(discs[2] + 10, 11), discs[2] - 14, discs[1] + 14))
+    conus += spine.form.landmarks_mm
     if rng.random() < 0.3:
         _paint_flow_voids(canvas, rng, sac, distance, conus)
     _paint_cord(canvas, rng, sac, conus)

@@ -227,7 +227,7 @@ def _write_image_tables(out: Path, rows: list[StudyRows]) -> None:
             [
                 row.study_id, point.condition, point.level, point.measure, point.unit,
                 point.severity, *map(float, point.position_lps_mm), point.series_id,
-                point.instance_number, int(point.covered),
+                point.instance_number, int(point.covered), point.variant,
             ]
             for row in rows
             for point in row.points

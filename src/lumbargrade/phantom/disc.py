@@ -25,8 +25,9 @@ def paint_disc(canvas: Canvas, seed: int, spine: Spine, anatomy: Anatomy, index:
     s0 = float(spine.disc_s_mm[index])
     height = level.disc_height_mm if level else float(spine.disc_height_mm[index])
     hydration = level.hydration if level else float(np.clip(rng.normal(0.6, 0.25), 0, 1))
-    half_width = (19 + 0.9 * min(index, SACRUM)) * spine.size
-    depth = (27 + 0.9 * min(index, SACRUM)) * spine.size
+    size = spine.size * float(spine.form.girth[index])
+    half_width = (19 + 0.9 * min(index, SACRUM)) * size
+    depth = (27 + 0.9 * min(index, SACRUM)) * size
     overhang = float(rng.uniform(0.0, 1.2)) + 1.2 * (1 - hydration) * float(rng.random())
     box = Box(
         x=(-half_width - 5, half_width + 5), d=(-depth - 5, 1.0),

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from lumbargrade.phantom.measures import BISECTIONS, FORAMEN_CAP_MM
+from lumbargrade.labels import Side
+from lumbargrade.phantom.measures import BISECTIONS, FORAMEN_CAP_MM, SIDE_SIGN
 from lumbargrade.phantom.spine import Spine
 
 _GRID_MM = 0.2
@@ -104,7 +105,12 @@ def foramen_clearance_mm(foramen: Foramen) -> float:
 
 
 def solve_foramen(
-    rng: np.random.Generator, spine: Spine, s: float, disc_height: float, wanted_mm: float
+    rng: np.random.Generator,
+    spine: Spine,
+    side: Side,
+    s: float,
+    disc_height: float,
+    wanted_mm: float,
 ) -> Foramen:
     """Close the walls on the root until the smallest fat clearance is the one wanted.
 
@@ -124,8 +130,8 @@ def solve_foramen(
     arch, corner = float(rng.uniform(0.02, 0.07)), float(rng.uniform(1.5, 3.0))
     tip = root_height - float(rng.uniform(4.0, 7.0))
     bump_height = float(rng.uniform(-1.0, 1.5))
-    stretch = spine.stretch(root_d, s + root_height)
     x_mm = (14.5 + 0.8 * float(rng.normal())) * spine.size + 1.5
+    stretch = spine.stretch(SIDE_SIGN[side] * x_mm, root_d, s + root_height)
 
     def build(gap: float) -> Foramen:
         return Foramen(

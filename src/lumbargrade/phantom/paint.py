@@ -64,7 +64,8 @@ def paint_spine(
     paint_end_plate_changes(canvas, seed, bodies, anatomy)
     add_texture(seed, canvas)
     for body in free:
-        paint_arch(canvas, seed, body, sac)
+        last = body.index == SACRUM - 1
+        paint_arch(canvas, seed, body, sac, spine.form.broad_process if last else (0.0, 0.0))
     for index, level in enumerate(anatomy.levels):
         paint_flavum(canvas, level, sac)
         for number, side in enumerate((Side.LEFT, Side.RIGHT)):

@@ -17,7 +17,8 @@ def paint_pelvis(
 ) -> None:
     """Paint everything; ``inside`` is the depth below the deep fascia."""
     _rectum(rng, fields, spine)
-    crest = place(spine, 0, 0, float(rng.normal(36, 6)))[2]
+    height = float(rng.normal(36, 6)) + spine.form.landmarks_mm
+    crest = place(spine, 0, 0, height)[2]
     dorsal = place(spine, 0, 14, -45)
     flare = float(rng.normal(0.62, 0.05))
     for sign in (-1, 1):

@@ -108,7 +108,7 @@ def _tilted_block(
     reach: tuple[float, float],
 ) -> list[Plane]:
     """Slices parallel to a disc, head to foot; ``reach`` is how many there are above and below."""
-    x_axis, d_axis, s_axis = spine.axes_lps(s)
+    x_axis, d_axis, s_axis = spine.scan_axes_lps(s)
     rows, columns = tilted(rng, d_axis, x_axis, 2.0)
     normal = np.cross(columns, rows)
     up = normal if normal @ s_axis > 0 else -normal
@@ -123,7 +123,7 @@ def _tilted_block(
 def _flat_block(rng: np.random.Generator, spine: Spine, first: int, spacing: float) -> list[Plane]:
     """One block of parallel slices from above the first covered disc to S1, head to foot."""
     centres = spine.graded_s_mm()
-    x_axis, d_axis, s_axis = spine.axes_lps(float(centres[2]))
+    x_axis, d_axis, s_axis = spine.scan_axes_lps(float(centres[2]))
     rows, columns = tilted(rng, d_axis, x_axis, 2.5)
     normal = np.cross(columns, rows)
     up = normal if normal @ s_axis > 0 else -normal

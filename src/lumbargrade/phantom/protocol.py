@@ -154,6 +154,9 @@ def _plan_sagittal(seed: int, spine: Spine, view: View, field: float) -> SeriesP
 
     middle = spine.to_lps(0, 5, float(spine.graded_s_mm()[2]))
     reach = 2 * (18.5 * spine.size + 8 + abs(float(rng.normal(0, 3))))
+    if spine.curve is not None:
+        aside = np.interp(spine.graded_s_mm(), spine.s_mm, spine.bend_mm)
+        reach += 2 * float(np.abs(aside).max())
     count = max(int(rng.normal(17.4, 2.5)), int(np.ceil(reach / spacing)) + 1, 11)
     centre = (
         middle

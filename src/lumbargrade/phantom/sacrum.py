@@ -32,10 +32,11 @@ def paint_sacrum(
     top, lowest = first.top_mm, float(spine.disc_s_mm[-1]) - 24
     s1_s2, s2_s3 = (float(v) for v in spine.disc_s_mm[SACRUM + 1 : SACRUM + 3])
     knots = np.array([lowest, s2_s3 - 12, s2_s3, s1_s2, top - 6, top])
-    depth = PchipInterpolator(
-        knots, np.array([6.0, 10.5, 13.5, 21.0, 30.0, 32.5]) * spine.size * rng.normal(1, 0.04)
-    )
-    width = PchipInterpolator(knots, np.array([9.0, 13.0, 15.0, 19.0, 24.0, 25.5]) * spine.size)
+    square = spine.form.s1_square
+    depths = np.array([6.0, 10.5, 13.5, 21.0 + 8.0 * square, 30.0 + 1.5 * square, 32.5])
+    depth = PchipInterpolator(knots, depths * spine.size * rng.normal(1, 0.04))
+    widths = np.array([9.0, 13.0, 15.0, 19.0 + 4.0 * square, 24.0, 25.5])
+    width = PchipInterpolator(knots, widths * spine.size)
     hollow = first.hollow_mm * 0.7
 
     def bone(inset: float) -> SignedDistance:
@@ -60,18 +61,19 @@ def paint_sacrum(
     _paint_wings(canvas, rng, spine, top, s2_s3)
     canvas.paint(bone(0.0), Tissue.CORTEX, box)
     canvas.paint(bone(CORTEX_MM), Tissue.MARROW, box)
-    for s0, share in ((s1_s2, 1.0), (s2_s3, 0.8)):
-        _paint_rudiment(canvas, rng, s0, share, depth, width)
+    for s0, share, more in ((s1_s2, 1.0, spine.form.s1_s2_half_mm), (s2_s3, 0.8, 0.0)):
+        _paint_rudiment(canvas, rng, s0, share, (depth, width), more)
     _paint_crest(canvas, rng, sac, top, lowest)
 
 
 def _paint_rudiment(
     canvas: Canvas, rng: np.random.Generator, s0: float, share: float,
-    depth: PchipInterpolator, width: PchipInterpolator,
+    girth: tuple[PchipInterpolator, PchipInterpolator], more_mm: float,
 ) -> None:  # fmt: skip
     """A thin disc between fused bodies, in a dark frame; often gone in front."""
+    depth, width = girth
     half_depth, half_width = float(depth(s0)) / 2 * share, float(width(s0)) * 0.85
-    half = float(rng.uniform(0.5, 2.0)) * share
+    half = float(rng.uniform(0.5, 2.0)) * share + more_mm
     wet = float(rng.uniform(0, 0.8))
     tilt = float(rng.normal(0, 0.05))
 
@@ -84,7 +86,7 @@ def _paint_rudiment(
 
         return distance
 
-    box = Box(x=(-half_width, half_width), d=(-2 * half_depth - 1, 1), s=(s0 - 6, s0 + 6))
+    box = Box(x=(-half_width, half_width), d=(-2 * half_depth - 1, 1), s=(s0 - 6 - more_mm, s0 + 6 + more_mm))
     canvas.paint(soft(lens(0.6), 0.8), Tissue.CORTEX, box)
     canvas.paint(
         soft(lens(0.0), 0.8), mixed(canvas, {Tissue.ANNULUS: 1 - wet, Tissue.NUCLEUS: wet}), box

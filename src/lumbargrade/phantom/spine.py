@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from lumbargrade.arrays import Point
+from lumbargrade.phantom.coronal_curve import CoronalCurve, bend_curve
 from lumbargrade.phantom.streams import Stream, generator
+from lumbargrade.phantom.variants import SpineForm, Variant, draw_form
 
 DISCS = ("t11_t12", "t12_l1", "l1_l2", "l2_l3", "l3_l4", "l4_l5", "l5_s1", "s1_s2", "s2_s3")
 """All discs of the phantom, head to foot; the sacral ones are rudimentary."""
@@ -27,6 +29,7 @@ _PITCH_MM = (29.0, 31.5, 34.0, 35.0, 34.5, 32.5, 25.0, 20.0)
 _TILT_DEG = (-8.0, -8.0, -7.0, -6.0, 4.0, 12.0, 28.0, 44.0, 36.0)
 """Angle of the canal's upward direction, positive where it leans forward (median)."""
 
+_NEWTON_STEPS = 5
 _STEP_MM = 0.5
 _REACH_MM = 70.0
 """How far the curve goes on beyond the last disc at either end."""
@@ -47,7 +50,10 @@ class Spine:
     y_mm: NDArray[np.float64]
     z_mm: NDArray[np.float64]
     bend_mm: NDArray[np.float64]
-    """Sideways offset of the midline (scoliosis)."""
+    """Sideways offset of the midline."""
+    form: SpineForm
+    curve: CoronalCurve | None
+    """How the frame leans and turns where there is a scoliosis."""
     rotation: Float64[np.ndarray, "3 3"]
     """Canonical axes → patient LPS."""
     offset_lps_mm: Point
@@ -60,22 +66,41 @@ class Spine:
         """Tilt angle in rad at s."""
         return np.asarray(np.interp(s, self.s_mm, self.tilt_rad))
 
-    def stretch(self, d: float, s: float) -> float:
-        """True length per mm of s at depth d."""
+    def stretch(self, x: float, d: float, s: float) -> float:
+        """True length per mm of s at (x, d)."""
+        if self.curve is not None:
+            return float(self.curve.stretch(x, d, np.array(s)))
         slope = float(np.interp(s, self.s_mm, np.gradient(self.tilt_rad, _STEP_MM)))
         return 1 + d * slope
 
     def axes_lps(self, s: float) -> Float64[np.ndarray, "3 3"]:
         """Directions of x, d and s (rows, LPS) at s; the last is the normal of the disc plane."""
-        tilt = float(self.tilt_at(s))
-        local = np.array(
-            [[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]]
-        )
+        if self.curve is not None:
+            local = self.curve.axes_at(np.array(s))
+        else:
+            tilt = float(self.tilt_at(s))
+            local = np.array(
+                [[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]]
+            )
         axes: Float64[np.ndarray, "3 3"] = local @ self.rotation.T
         return axes
 
+    def scan_axes_lps(self, s: float) -> Float64[np.ndarray, "3 3"]:
+        """:meth:`axes_lps` without a scoliotic turn: who plans a scan follows the disc's plane alone."""
+        axes = self.axes_lps(s)
+        if self.curve is None:
+            return axes
+        normal = axes[2]
+        left = self.rotation[:, 0] - (self.rotation[:, 0] @ normal) * normal
+        left /= np.linalg.norm(left)
+        return np.stack([left, np.cross(normal, left), normal])
+
     def to_lps(self, x: float, d: float, s: float) -> Point:
         """Patient LPS position of (x, d, s)."""
+        if self.curve is not None:
+            local = np.array([x, d]) @ self.curve.axes_at(np.array(s))[:2]
+            position = self.rotation @ (self._origin(np.array(s)) + local) + self.offset_lps_mm
+            return np.asarray(position)
         tilt = float(self.tilt_at(s))
         canonical = np.array(
             [
@@ -84,8 +109,12 @@ class Spine:
                 np.interp(s, self.s_mm, self.z_mm) + d * np.sin(tilt),
             ]
         )
-        position: Point = self.rotation @ canonical + self.offset_lps_mm
-        return position
+        return np.asarray(self.rotation @ canonical + self.offset_lps_mm)
+
+    def _origin(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Canonical positions (..., 3) of x = d = 0."""
+        tables = (self.bend_mm, self.y_mm, self.z_mm)
+        return np.stack([np.interp(s, self.s_mm, table) for table in tables], axis=-1)
 
     def lps_to_canonical(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Undo pose: LPS (..., 3) → canonical (..., 3)."""
@@ -94,8 +123,9 @@ class Spine:
     def depth_and_height(
         self, y: NDArray[np.float64], z: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(d, s) of canonical (y, z): the nearest sample of the curve, refined by Newton steps.
+        """(d, s) of canonical (y, z), as if there were no coronal curve.
 
+        The nearest sample of the course, refined by Newton steps.
         Where the curve's normals cross, beyond its radius, the nearer foot point counts.
         """
         coarse = slice(None, None, 8)
@@ -121,17 +151,39 @@ class Spine:
         dz = z - np.interp(s, self.s_mm, self.z_mm)
         return dy * np.cos(tilt) + dz * np.sin(tilt), s
 
+    def coordinates(
+        self, canonical: NDArray[np.float64], d: NDArray[np.float64], s: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(x, d, s) of canonical positions (n, 3), whose :meth:`depth_and_height` is known."""
+        if self.curve is None:
+            return canonical[:, 0] - np.interp(s, self.s_mm, self.bend_mm), d, s
+        for _ in range(_NEWTON_STEPS):
+            axes = self.curve.axes_at(s)
+            x, d, off = np.einsum("nij,nj->in", axes, canonical - self._origin(s))
+            stretch = np.maximum(self.curve.stretch(x, d, s), 0.4)
+            s = np.clip(s + off / stretch, self.s_mm[0], self.s_mm[-1])
+        x, d, _ = np.einsum("nij,nj->in", self.curve.axes_at(s), canonical - self._origin(s))
+        return x, d, s
 
-def build_spine(seed: int) -> Spine:
-    """Draw the spine of the study of a seed."""
+
+def build_spine(seed: int, *, variant: Variant | None = None) -> Spine:
+    """Draw the spine of the study of a seed.
+
+    Args:
+        seed: of the study.
+        variant: to have in place of the one drawn.
+    """
+    form = draw_form(seed, variant=variant)
     rng = generator(seed, Stream.SPINE)
     size = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.2))
     pitch = np.array(_PITCH_MM) * size * (1 + rng.normal(0, 0.03, len(_PITCH_MM)))
+    pitch *= form.pitch
     below = np.cumsum(pitch[::-1])[::-1]
     disc_s = np.append(below, 0.0) - below[FIRST_GRADED_DISC + 4]
 
     lordosis = rng.normal(1.0, 0.22)
     tilt_deg = np.array(_TILT_DEG) * lordosis + rng.normal(0, 1.5, len(_TILT_DEG))
+    tilt_deg += form.tilt_deg
     knots = np.concatenate([[disc_s[-1] - _REACH_MM], disc_s[::-1], [disc_s[0] + _REACH_MM]])
     tilts = np.concatenate([[tilt_deg[-1] - 45], tilt_deg[::-1], [tilt_deg[0]]])
     s = np.arange(knots[0], knots[-1], _STEP_MM)
@@ -139,12 +191,21 @@ def build_spine(seed: int) -> Spine:
     y = np.cumsum(-np.sin(tilt)) * _STEP_MM
     z = np.cumsum(np.cos(tilt)) * _STEP_MM
     middle = int(np.argmin(np.abs(s - disc_s[FIRST_GRADED_DISC + 2])))
-    y, z = y - y[middle], z - z[middle]
-    bend = rng.normal(0, 2.5) * np.sin((s - s[middle]) / 70 + rng.uniform(0, 2 * np.pi))
-    bend -= bend[middle]
+    slight = rng.normal(0, 2.5) * np.sin((s - s[middle]) / 70 + rng.uniform(0, 2 * np.pi))
+    curve = None
+    if form.cobb_deg:
+        curve, course = bend_curve(
+            s, tilt, apex_mm=form.apex_mm * size, cobb_deg=form.cobb_deg,
+            rotation_deg=form.apical_rotation_deg,
+        )  # fmt: skip
+        bend, y, z = course.T
+    else:
+        bend = slight
+    bend, y, z = bend - bend[middle], y - y[middle], z - z[middle]
 
     height = np.array([6, 7, 8.5, 9.5, 10.5, 11, 10, 3.5, 2.5]) * size
     height *= 1 + rng.normal(0, 0.08, len(DISCS))
+    height *= form.disc_height
     angles = np.deg2rad(rng.normal(0, 3.0, 3))
     return Spine(
         size=size,
@@ -155,6 +216,8 @@ def build_spine(seed: int) -> Spine:
         y_mm=y,
         z_mm=z,
         bend_mm=bend,
+        form=form,
+        curve=curve,
         rotation=_rotation(angles),
         offset_lps_mm=np.array([rng.normal(0, 4), rng.normal(20, 12), rng.normal(-20, 25)]),
     )

@@ -35,6 +35,7 @@ class Stream(IntEnum):
     FACETS = 18
     FORAMINA = 19
     SURROUNDINGS = 20
+    VARIANTS = 21
 
 
 def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:

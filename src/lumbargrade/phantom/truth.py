@@ -16,6 +16,7 @@ from lumbargrade.phantom.anatomy import Anatomy
 from lumbargrade.phantom.measures import SIDE_SIGN
 from lumbargrade.phantom.protocol import SeriesProtocol
 from lumbargrade.phantom.spine import Spine
+from lumbargrade.phantom.variants import Variant
 
 DISC_CONDITION = "disc"
 """How auxiliary disc points are called in ``phantom_truth.csv``."""
@@ -37,6 +38,8 @@ class TruePoint:
     column: float
     row: float
     covered: bool
+    variant: Variant
+    """Of the patient's spine."""
 
     @property
     def condition(self) -> str:
@@ -115,6 +118,7 @@ def _true_point(
         column=location.column,
         row=location.row,
         covered=location.covered,
+        variant=spine.form.variant,
     )
 
 

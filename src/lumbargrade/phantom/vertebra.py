@@ -70,6 +70,7 @@ def vertebral_bodies(seed: int, spine: Spine, anatomy: Anatomy) -> list[Body]:
     ]
     hollow = float(np.clip(rng.normal(1.5, 0.5), 0.5, 3.0))
     spurs = float(max(0.0, rng.normal(0.3, 1.0)))
+    girth = spine.form.girth
     bodies = []
     for index in range(-1, len(DISCS) - 1):
         top_disc = spine.disc_s_mm[index] if index >= 0 else spine.disc_s_mm[0] + 31.0
@@ -79,8 +80,12 @@ def vertebral_bodies(seed: int, spine: Spine, anatomy: Anatomy) -> list[Body]:
                 index=index,
                 bottom_mm=float(spine.disc_s_mm[index + 1] + heights[index + 1] / 2),
                 top_mm=float(top_disc - half_above),
-                half_width_mm=float(_HALF_WIDTHS[index + 1] * spine.size * rng.normal(1, 0.03)),
-                depth_mm=float(_DEPTHS[index + 1] * spine.size * rng.normal(1, 0.03)),
+                half_width_mm=float(
+                    _HALF_WIDTHS[index + 1] * spine.size * rng.normal(1, 0.03) * girth[index + 1]
+                ),
+                depth_mm=float(
+                    _DEPTHS[index + 1] * spine.size * rng.normal(1, 0.03) * girth[index + 1]
+                ),
                 sacral=index >= SACRUM,
                 pedicle_x_mm=float(_PEDICLES[index + 1] * spine.size),
                 hollow_mm=max(0.2, hollow + float(rng.normal(0, 0.3))),
