@@ -148,9 +148,37 @@ def test_series_descriptions_give_the_view(tmp_path: Path) -> None:
 
 def test_exact_truth_keeps_disc_points_apart_from_targets(tmp_path: Path) -> None:
     rows = [
-        ("7", "spinal_canal_stenosis", "l1_l2", 92.5, "mm2", 0.2, 1, 2, 3, "12", 8, True, "scoliosis"),
+        (
+            "7",
+            "spinal_canal_stenosis",
+            "l1_l2",
+            92.5,
+            "mm2",
+            0.2,
+            1,
+            2,
+            3,
+            "12",
+            8,
+            True,
+            "scoliosis",
+        ),
         ("7", "disc", "l1_l2", None, "", None, 1.0, -4.0, 3.0, "12", 8, True, ""),
-        ("7", "left_subarticular_stenosis", "l1_l2", 3.5, "mm", 0.0, 1.5, 2, 3, "", None, False, ""),
+        (
+            "7",
+            "left_subarticular_stenosis",
+            "l1_l2",
+            3.5,
+            "mm",
+            0.0,
+            1.5,
+            2,
+            3,
+            "",
+            None,
+            False,
+            "",
+        ),
     ]
     write_table(tmp_path / "phantom_truth.csv", TRUTH_COLUMNS, rows)
     canal, disc, recess = read_truth(tmp_path)

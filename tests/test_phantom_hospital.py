@@ -192,7 +192,7 @@ def test_pitfalls_move_points_to_a_neighbour_in_space(tmp_path: Path) -> None:
 
 
 def test_the_patient_and_the_planes_are_those_of_the_plain_profile(few: Path) -> None:
-    planned = plan_study(2003, build_spine(2003))
+    planned = plan_study(2003, build_spine(2003))  # without a slip
     study = read_study(few / "train_images" / "102003")
     for view in (View.SAGITTAL_T1, View.SAGITTAL_T2):
         (series,) = study.series_of(view)

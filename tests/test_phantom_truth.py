@@ -28,13 +28,14 @@ CASES: tuple[Case, ...] = (
     (41, None),
     (44, None),
     (2003, None),
+    (16, None),
     (44, Variant.FOUR_LUMBAR),
     (45, Variant.SIX_LUMBAR),
     (46, Variant.SACRALISED_L5),
     (47, Variant.LUMBARISED_S1),
     (2003, Variant.SCOLIOSIS),
 )
-"""Seeds, as they are drawn or with a variant in place of what is drawn."""
+"""Seeds, as drawn or with a variant in place of what is drawn; 16 has two herniated foramina."""
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 LIMIT_MM = 1.0

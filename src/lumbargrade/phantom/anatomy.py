@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from lumbargrade.labels import LEVELS, TARGETS, Side
 from lumbargrade.phantom.causes import LevelCauses, draw_causes
-from lumbargrade.phantom.foramen import Foramen, solve_foramen
+from lumbargrade.phantom.foramen import Foramen, draw_herniation, solve_foramen
 from lumbargrade.phantom.labels import Latent
 from lumbargrade.phantom.measures import measure_at_severity, severity_of_measure
 from lumbargrade.phantom.recess import Recess, solve_recess
@@ -59,11 +59,11 @@ def solve_anatomy(seed: int, spine: Spine, severity: Latent) -> Anatomy:
         ]
     ).reshape(5, len(LEVELS))
     causes = [
-        draw_causes(seed, level, column, spine.size)
+        draw_causes(seed, level, column, spine.size, float(spine.slip_mm[level]))
         for level, column in enumerate(severity.reshape(5, len(LEVELS)).T)
     ]
     levels = tuple(
-        _solve_level(rng, spine, level, causes[level], wanted[:, level])
+        _solve_level(seed, rng, spine, level, causes[level], (severity[level::5], wanted[:, level]))
         for level in range(len(LEVELS))
     )
     sides = (Side.LEFT, Side.RIGHT)
@@ -84,19 +84,33 @@ def solve_anatomy(seed: int, spine: Spine, severity: Latent) -> Anatomy:
 
 
 def _solve_level(
+    seed: int,
     rng: np.random.Generator,
     spine: Spine,
     level: int,
     causes: LevelCauses,
-    wanted: Float64[np.ndarray, "5"],
+    column: tuple[Float64[np.ndarray, "5"], Float64[np.ndarray, "5"]],
 ) -> LevelAnatomy:
-    """Solve foramina, canal and recesses of a level; ``wanted`` in condition order."""
+    """Solve foramina, canal and recesses of a level.
+
+    Args:
+        seed: of the study.
+        rng: of all levels' solutions.
+        spine: its course.
+        level: 0 for L1/L2.
+        causes: what narrows the level.
+        column: severities and measures wanted there, in order of conditions.
+    """
+    severity, wanted = column
     s = float(spine.graded_s_mm()[level])
     height = float(spine.disc_height_mm[FIRST_GRADED_DISC + level]) * (1 - causes.height_loss)
     foramen = {
-        side: solve_foramen(rng, spine, side, s, height, float(wanted[1 + i]))
+        side: solve_foramen(
+            rng, spine, side, s, height, float(wanted[1 + i]),
+            draw_herniation(seed, 2 * level + i, float(severity[1 + i])),
+        )
         for i, side in enumerate((Side.LEFT, Side.RIGHT))
-    }
+    }  # fmt: skip
     sac, area = solve_sac(causes, float(wanted[0]))
     x, d = plane_grid()
     inside = sac.signed_distance(x, d, 0.0) < 0

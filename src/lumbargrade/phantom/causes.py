@@ -4,7 +4,7 @@ What must stay true: the causes are drawn given the severities wanted at the lev
 the level's own stream; at least two of them, one in front and one behind, carry a narrow canal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -64,7 +64,7 @@ class LevelCauses:
 
 
 def draw_causes(
-    seed: int, level: int, severity: Float64[np.ndarray, "5"], size: float
+    seed: int, level: int, severity: Float64[np.ndarray, "5"], size: float, slip_mm: float = 0.0
 ) -> LevelCauses:
     """Draw the causes at a level.
 
@@ -73,6 +73,8 @@ def draw_causes(
         level: 0 for L1/L2 to 4 for L5/S1.
         severity: wanted severities of the level, in order of conditions.
         size: patient size factor.
+        slip_mm: how far the vertebra above has slipped. There the disc has lost height, and what
+            bulges is its uncovered back.
     """
     patient = generator(seed, Stream.CANAL, part=_LEVELS)
     rng = generator(seed, Stream.CANAL, part=level)
@@ -95,9 +97,12 @@ def draw_causes(
         buckle_at_mm=float(rng.uniform(-0.5, 3.5)),
         buckle_width_mm=float(rng.uniform(3.0, 5.5)),
     )
-    return LevelCauses(
+    margin = _draw_margin(rng, front, degeneration, lean)
+    if slip_mm:
+        margin = replace(margin, broad_mm=front, focal_mm=0.0)
+    causes = LevelCauses(
         form=form,
-        margin=_draw_margin(rng, front, degeneration, lean),
+        margin=margin,
         left_share=2 * (1 - front) * left,
         right_share=2 * (1 - front) * (1 - left),
         congenital_mm2=congenital * float(rng.normal(1, 0.05)),
@@ -110,6 +115,8 @@ def draw_causes(
         height_loss=0.55 * degeneration * float(rng.beta(2.2, 2.5)),
         degeneration=degeneration,
     )
+    loss = max(causes.height_loss, 0.2 + 0.03 * abs(slip_mm)) if slip_mm else causes.height_loss
+    return replace(causes, height_loss=loss)
 
 
 def _draw_margin(

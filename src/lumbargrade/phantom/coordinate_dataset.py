@@ -31,6 +31,7 @@ from lumbargrade.phantom.dataset import study_id_of
 from lumbargrade.phantom.labels import DEFAULT_HALO, label_model
 from lumbargrade.phantom.paint import paint_spine
 from lumbargrade.phantom.protocol import plan_study
+from lumbargrade.phantom.slip import with_slip
 from lumbargrade.phantom.spine import Spine, build_spine
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.study import scan_series, stored_affines
@@ -86,8 +87,9 @@ def write_coordinate_dataset(
 
 def _make_one(request: _Request) -> CoordinateImage:
     seed = request.seed
-    spine = build_spine(seed)
-    anatomy = solve_anatomy(seed, spine, label_model(request.halo).draw_severity(seed))
+    severity = label_model(request.halo).draw_severity(seed)
+    spine = with_slip(seed, build_spine(seed), severity)
+    anatomy = solve_anatomy(seed, spine, severity)
     pixels, points = mid_slice(seed, spine, anatomy)
     path = image_path(request.out, SOURCE, f"{study_id_of(seed)}_t2.jpg")
     write_beside(path, _as_jpeg(pixels))

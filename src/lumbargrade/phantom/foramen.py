@@ -12,6 +12,7 @@ from scipy.ndimage import label
 from lumbargrade.labels import Side
 from lumbargrade.phantom.measures import BISECTIONS, FORAMEN_CAP_MM, SIDE_SIGN
 from lumbargrade.phantom.spine import Spine
+from lumbargrade.phantom.streams import Stream, generator
 
 _GRID_MM = 0.2
 """Resolution at which the middle of the section is taken."""
@@ -22,6 +23,45 @@ _FLOOR_MM = 2.5
 _HIGHEST_MM, _LOWEST_MM = 22.0, -12.0
 _FRONT_MM, _BACK_MM = -12.0, 22.0
 """Limits of the plane in which the section lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Herniation:
+    """Disc that has come out into a foramen, in front of and below its root."""
+
+    reach_mm: float
+    """How far it stands out behind the front wall."""
+    height_share: float
+    """Where it stands out most: share of the way from the disc plane up to the root."""
+    half_height_mm: float
+
+    def push(self, height: NDArray[np.float64], root_height_mm: float) -> NDArray[np.float64]:
+        """How far it stands out at a height."""
+        away = (height - self.height_share * root_height_mm) / self.half_height_mm
+        return np.asarray(self.reach_mm * np.exp(-(away**2)))
+
+
+_HERNIATED = ((1.0, 0.06), (0.0, 0.03), (-np.inf, 0.002))
+"""Severity from which on a foramen has a herniation that often."""
+
+
+def draw_herniation(seed: int, part: int, severity: float) -> Herniation | None:
+    """Draw whether a foramen has a herniation.
+
+    Args:
+        seed: of the study.
+        part: which of its foramina.
+        severity: wanted there.
+    """
+    rng = generator(seed, Stream.HERNIATIONS, part=part)
+    chance = next(chance for least, chance in _HERNIATED if severity >= least)
+    if rng.random() >= chance:
+        return None
+    return Herniation(
+        reach_mm=float(rng.uniform(2.5, 5.0)),
+        height_share=float(rng.uniform(0.3, 0.85)),
+        half_height_mm=float(rng.uniform(2.5, 4.5)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +97,7 @@ class Foramen:
     """Walls meet in a curve about this wide."""
     clearance_mm: float
     stretch: float
+    herniation: Herniation | None = None
     centre_d_mm: float = 0.0
     centre_height_mm: float = 0.0
     """Middle of the section."""
@@ -73,6 +114,8 @@ class Foramen:
         roof = height - self.top_mm + self.arch * (d - middle) ** 2
         disc = self.front_bump_mm * np.exp(-(((height - self.bump_height_mm) / 4.0) ** 2))
         tip = self.back_bump_mm * np.exp(-(((height - self.tip_height_mm) / 4.5) ** 2))
+        if self.herniation is not None:
+            disc = disc + self.herniation.push(height, self.root_height_mm)
         return roof, self.front_mm + disc - d, d - self.back_mm + tip, self.bottom_mm - height
 
     def signed_distance(
@@ -111,6 +154,7 @@ def solve_foramen(
     s: float,
     disc_height: float,
     wanted_mm: float,
+    herniation: Herniation | None = None,
 ) -> Foramen:
     """Close the walls on the root until the smallest fat clearance is the one wanted.
 
@@ -152,6 +196,7 @@ def solve_foramen(
             corner_mm=corner,
             clearance_mm=0.0,
             stretch=stretch,
+            herniation=herniation,
         )
 
     low, high = 0.0, FORAMEN_CAP_MM * spine.size + 5

@@ -12,10 +12,10 @@ import numpy as np
 from lumbargrade.labels import Side
 from lumbargrade.phantom.anatomy import LevelAnatomy
 from lumbargrade.phantom.canvas import Box, Canvas, Field, SignedDistance, ellipsoid
-from lumbargrade.phantom.foramen import Foramen
+from lumbargrade.phantom.foramen import Foramen, Herniation
 from lumbargrade.phantom.measures import SIDE_SIGN
 from lumbargrade.phantom.tissue import Tissue
-from lumbargrade.phantom.vertebra import ordered
+from lumbargrade.phantom.vertebra import mixed, ordered
 
 _ROOF, _FRONT, _BACK = 0, 1, 2
 """Which of ``Foramen.walls``."""
@@ -73,6 +73,8 @@ def paint_foramen(
     canvas.paint(
         beside(_FRONT, 4.0, lambda height: np.abs(height) - half_disc), Tissue.ANNULUS, box
     )
+    if foramen.herniation is not None:
+        _paint_herniation(canvas, foramen, foramen.herniation, beside, box)
     flavum = float(rng.uniform(0.9, 2.4))
     canvas.paint(beside(_BACK, flavum, everywhere), Tissue.FLAVUM, box)
     canvas.paint(section, Tissue.FAT, box)
@@ -90,6 +92,23 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     """One draw; the middle of both where a narrow foramen leaves no room between them."""
     middle = (low + high) / 2
     return float(rng.uniform(low, high) if low <= high else rng.uniform(middle, middle))
+
+
+def _paint_herniation(
+    canvas: Canvas,
+    foramen: Foramen,
+    herniation: Herniation,
+    beside: Callable[[int, float, Callable[[Field], Field]], SignedDistance],
+    box: Box,
+) -> None:
+    """Disc with some nucleus in it, from the front wall to where the section begins."""
+    middle = herniation.height_share * foramen.root_height_mm
+    shape = beside(
+        _FRONT,
+        herniation.reach_mm + 0.8,
+        lambda height: np.abs(height - middle) - 1.5 * herniation.half_height_mm,
+    )
+    canvas.paint(shape, mixed(canvas, {Tissue.ANNULUS: 0.7, Tissue.NUCLEUS: 0.3}), box)
 
 
 def _inside(shape: SignedDistance, limit: SignedDistance) -> SignedDistance:

@@ -86,7 +86,11 @@ def _paint_rudiment(
 
         return distance
 
-    box = Box(x=(-half_width, half_width), d=(-2 * half_depth - 1, 1), s=(s0 - 6 - more_mm, s0 + 6 + more_mm))
+    box = Box(
+        x=(-half_width, half_width),
+        d=(-2 * half_depth - 1, 1),
+        s=(s0 - 6 - more_mm, s0 + 6 + more_mm),
+    )
     canvas.paint(soft(lens(0.6), 0.8), Tissue.CORTEX, box)
     canvas.paint(
         soft(lens(0.0), 0.8), mixed(canvas, {Tissue.ANNULUS: 1 - wet, Tissue.NUCLEUS: wet}), box

@@ -51,6 +51,10 @@ class Spine:
     z_mm: NDArray[np.float64]
     bend_mm: NDArray[np.float64]
     """Sideways offset of the midline."""
+    step_mm: NDArray[np.float64]
+    """How far a slip has moved the course back; below zero, to the front."""
+    slip_mm: Float64[np.ndarray, "5"]
+    """The same by graded level, 0 where there is none."""
     form: SpineForm
     curve: CoronalCurve | None
     """How the frame leans and turns where there is a scoliosis."""
@@ -68,15 +72,23 @@ class Spine:
 
     def stretch(self, x: float, d: float, s: float) -> float:
         """True length per mm of s at (x, d)."""
+        d = d + float(np.interp(s, self.s_mm, self.step_mm))
         if self.curve is not None:
-            return float(self.curve.stretch(x, d, np.array(s)))
+            return float(self.curve.stretch(x, d, np.array(s, dtype=float)))
         slope = float(np.interp(s, self.s_mm, np.gradient(self.tilt_rad, _STEP_MM)))
         return 1 + d * slope
+
+    def backward(self) -> Float64[np.ndarray, "s 3"]:
+        """Canonical direction of d at every sample."""
+        if self.curve is not None:
+            return self.curve.axes[:, 1]
+        parts = np.zeros_like(self.tilt_rad), np.cos(self.tilt_rad), np.sin(self.tilt_rad)
+        return np.stack(parts, axis=1)
 
     def axes_lps(self, s: float) -> Float64[np.ndarray, "3 3"]:
         """Directions of x, d and s (rows, LPS) at s; the last is the normal of the disc plane."""
         if self.curve is not None:
-            local = self.curve.axes_at(np.array(s))
+            local = self.curve.axes_at(np.array(s, dtype=float))
         else:
             tilt = float(self.tilt_at(s))
             local = np.array(
@@ -86,7 +98,7 @@ class Spine:
         return axes
 
     def scan_axes_lps(self, s: float) -> Float64[np.ndarray, "3 3"]:
-        """:meth:`axes_lps` without a scoliotic turn: who plans a scan follows the disc's plane alone."""
+        """:meth:`axes_lps` without a scoliotic turn: scans are planned along the disc's plane."""
         axes = self.axes_lps(s)
         if self.curve is None:
             return axes
@@ -98,8 +110,11 @@ class Spine:
     def to_lps(self, x: float, d: float, s: float) -> Point:
         """Patient LPS position of (x, d, s)."""
         if self.curve is not None:
-            local = np.array([x, d]) @ self.curve.axes_at(np.array(s))[:2]
-            position = self.rotation @ (self._origin(np.array(s)) + local) + self.offset_lps_mm
+            local = np.array([x, d]) @ self.curve.axes_at(np.array(s, dtype=float))[:2]
+            position = (
+                self.rotation @ (self._origin(np.array(s, dtype=float)) + local)
+                + self.offset_lps_mm
+            )
             return np.asarray(position)
         tilt = float(self.tilt_at(s))
         canonical = np.array(
@@ -216,6 +231,8 @@ def build_spine(seed: int, *, variant: Variant | None = None) -> Spine:
         y_mm=y,
         z_mm=z,
         bend_mm=bend,
+        step_mm=np.zeros_like(s),
+        slip_mm=np.zeros(5),
         form=form,
         curve=curve,
         rotation=_rotation(angles),

@@ -36,6 +36,8 @@ class Stream(IntEnum):
     FORAMINA = 19
     SURROUNDINGS = 20
     VARIANTS = 21
+    SLIP = 22
+    HERNIATIONS = 23
 
 
 def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:

@@ -23,6 +23,7 @@ from lumbargrade.phantom.labels import LabelModel, StudyLabels, label_study
 from lumbargrade.phantom.paint import paint_spine
 from lumbargrade.phantom.protocol import STREAM_OF_VIEW, SeriesProtocol, plan_study
 from lumbargrade.phantom.series_files import usual_header, write_capture, write_series
+from lumbargrade.phantom.slip import with_slip
 from lumbargrade.phantom.spine import Spine, build_spine
 from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Tissue, tissue_signals
@@ -116,8 +117,9 @@ def make_study(
     Raises:
         InvalidStudyError: the folder holds the study of another variant.
     """
-    spine = build_spine(seed)
-    anatomy = solve_anatomy(seed, spine, model.draw_severity(seed))
+    severity = model.draw_severity(seed)
+    spine = with_slip(seed, build_spine(seed), severity)
+    anatomy = solve_anatomy(seed, spine, severity)
     usual = plan_study(seed, spine)
     plan = plan_hospital(seed, spine, usual) if profile is StudyProfile.HOSPITAL else None
     protocols = usual if plan is None else [planned.protocol for planned in plan.series]
