@@ -65,9 +65,9 @@ def _paint_transverse(
     def wing(inset: float) -> SignedDistance:
         def distance(x: Field, d: Field, s: Field) -> Field:
             out = sign * x - body.pedicle_x_mm
-            grown = broad * np.maximum(out - 7.0, 0)
-            axis_s, axis_d = s0 + droop * out - 0.6 * grown, 11.0 + 0.12 * out - 0.4 * grown
-            high, thick = 5.0 + 0.45 * grown, 2.6 + 0.2 * grown
+            grown = broad * np.maximum(out - 4.0, 0)
+            axis_s, axis_d = s0 + droop * out - 0.75 * grown, 11.0 + 0.12 * out - 0.35 * grown
+            high, thick = 5.0 + 0.75 * grown, 2.6 + 0.25 * grown
             radius = np.hypot((s - axis_s) / high, (d - axis_d) / thick)
             return np.asarray(
                 np.maximum((radius - 1) * thick, np.maximum(-out, sign * x - reach)) + inset
@@ -77,7 +77,7 @@ def _paint_transverse(
 
     box = Box(
         x=ordered(sign * body.pedicle_x_mm, sign * 46), d=(6 - 14 * broad, 20),
-        s=(s0 - 12 - 24 * broad, s0 + 12),
+        s=(s0 - 12 - 32 * broad, s0 + 12),
     )  # fmt: skip
     canvas.paint(wing(0.0), Tissue.CORTEX, box)
     canvas.paint(wing(CORTEX_MM), Tissue.MARROW, box)
