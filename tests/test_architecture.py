@@ -31,6 +31,8 @@ LEARNING_LIBRARIES = {
     "lightning",
     "kornia",
     "safetensors",
+    "monai",
+    "huggingface_hub",
 }
 OWNERS = {
     "pydicom": {"dicom"},
@@ -65,6 +67,8 @@ LIGHT_ROOMS = VOCABULARY | {
     "point_intervals",
     "point_histograms",
     "evaluation_points",
+    "point_confidence",
+    "point_reliability",
 }
 """What must start without a learning library, whatever is imported inside its functions."""
 

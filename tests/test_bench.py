@@ -115,7 +115,10 @@ def test_bench_prints_one_document(phantom_dataset: Path) -> None:
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["schema"] == "lumbargrade/bench/1"
-    assert set(document) == {"schema", "machine", "reading", "predict", "networks", "training"}
+    assert set(document) == {
+        "schema", "machine", "reading", "predict", "skipping", "networks", "training",
+    }  # fmt: skip
+    assert document["skipping"] == {}  # the bundled pointers are told heatmaps' peaks
     assert document["machine"]["device"] == "cpu"
     stages = list(document["predict"]["stages"])
     assert stages == [

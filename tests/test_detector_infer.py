@@ -7,11 +7,12 @@ import torch
 from fake_spine import LEVEL_Z_MM, SIZE, landmarks, study, volume
 from lumbargrade.config import DetectorAugmentSettings, DetectorSettings, FitSettings
 from lumbargrade.detector.decode import ScoreMaps
-from lumbargrade.detector.infer import decode_view, disc_landmarks, find_landmarks, load_detector
+from lumbargrade.detector.infer import disc_landmarks, find_landmarks, load_detector
 from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.targets import channels_of
 from lumbargrade.detector.train import train_detector
+from lumbargrade.detector.view_points import decode_view
 from lumbargrade.labels import TARGETS, Flag, View
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.training.checkpoint import METRICS, read_metrics

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lumbargrade.detector.decode import ScoreMaps
-from lumbargrade.detector.infer import decode_view
 from lumbargrade.detector.joint import choose_jointly
 from lumbargrade.detector.targets import cell_to_pixel
+from lumbargrade.detector.view_points import decode_view
 from lumbargrade.geometry import slice_affine
 from lumbargrade.labels import View
 
@@ -51,7 +51,12 @@ def rows_found(maps: ScoreMaps, *, jointly: bool) -> np.ndarray:
     """Heatmap rows of the ten points."""
     shapes = np.full((len(maps.heatmaps), 2), CELLS * STRIDE)
     found = decode_view(
-        View.SAGITTAL_T2, maps, shapes, maps.affines, np.full((5, 3), np.nan), jointly=jointly
+        View.SAGITTAL_T2,
+        maps,
+        shapes,
+        maps.affines,
+        np.full((5, 3), np.nan),
+        decoding="joint" if jointly else "independent",
     )
     return (-found.positions_lps_mm[:, 2] / PIXEL_MM + 0.5) / STRIDE - 0.5
 

@@ -81,7 +81,7 @@ def test_counts_have_their_plural(number: int, noun: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("with_images", [False, True])
-def test_point_errors_are_drawn_into_four_files(tmp_path: Path, with_images: bool) -> None:
+def test_point_errors_are_drawn_into_five_files(tmp_path: Path, with_images: bool) -> None:
     predicted = [predict(row, column=row.column + 2) for row in MARKED[:13]]
     reader = read_slice if with_images else None
     evaluation = evaluate_points(MARKED, predicted, read_slice=reader)
@@ -91,6 +91,7 @@ def test_point_errors_are_drawn_into_four_files(tmp_path: Path, with_images: boo
         "point_shares.png",
         "point_levels.png",
         "point_slices.png",
+        "point_scores.png",
     }
     for path in files:
         assert ink(path) > 0.01, path

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lumbargrade.atomic_files import folder_beside, make_folder, write_beside
 from lumbargrade.ensemble_file import ENSEMBLE_FILE
-from lumbargrade.models import CALIBRATION, MANIFEST, open_models
+from lumbargrade.models import CALIBRATION, MANIFEST, POINT_CONFIDENCE, open_models
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS, load_weights, save_weights
 
@@ -38,7 +38,7 @@ def strip_run(run: Path, out: Path) -> int:
         for members in (*models.detectors.values(), models.classifiers):
             for member in members:
                 total += _strip_member(member, bundle / member.relative_to(run))
-        for name in (MANIFEST, CONFIG, CALIBRATION, ENSEMBLE_FILE):
+        for name in (MANIFEST, CONFIG, CALIBRATION, ENSEMBLE_FILE, POINT_CONFIDENCE):
             if (run / name).is_file():
                 write_beside(bundle / name, (run / name).read_bytes())
         open_models(bundle)

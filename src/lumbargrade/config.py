@@ -80,7 +80,19 @@ class ExtraSlicesSettings(Settings):
 class DetectorSettings(Settings):
     """Stage 1: one detector configuration, used for the three views."""
 
+    network: Literal["2.5d", "3d"] = "2.5d"
+    """A 2-D U-Net over slices with their neighbours, or, to compare, a 3-D U-Net over stacks (needs
+    MONAI: ``pip install 'lumbargrade[unet3d]'``)."""
+    volume_channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=2)
+    """Of the 3-D U-Net, from its top to its bottom; rows and columns are halved between them."""
     encoder: str = "regnety_002"
+    encoder_weights: str = "none"
+    """What the encoder starts from: ``none`` (random weights), ``pretrained`` (timm's own, from its
+    cache or the hub) or a file of timm weights of this encoder (.safetensors, .pth)."""
+    pointer_encoder_weights: str = "none"
+    """Likewise for an encoder of the pointer's own."""
+    encoder_weights_licence: str | None = None
+    """Of these files; None for what timm says of its own. The manifest repeats it."""
     encoder_depth: int = Field(default=5, ge=3, le=5)
     decoder_channels: tuple[int, ...] = (96, 64, 48)
     """One per decoder block: as many as halve the encoder's stride down to the heatmap's."""
@@ -102,13 +114,19 @@ class DetectorSettings(Settings):
     """What runs over the slices: a bi-LSTM, or a pre-norm transformer layer as wide."""
     pointer_encoder: str | None = None
     """An encoder of the pointer's own; None shares the heatmaps' encoder."""
+    pointer_peaks: bool = True
+    """Tell the pointer the highest value of each heatmap, too. Without, it is asked first, and
+    slices that cannot win are not segmented (axial T2, or ``decoding: argmax``)."""
     expanding_labels: bool = True
     """A point's label fades over the neighbouring slices; else its nearest slice alone has it."""
     label_sigma_px: float = Field(default=4.0, gt=0)
     """On the 256 grid."""
     slice_decay: float = Field(default=0.5, gt=0, lt=1)
-    decoding: Literal["independent", "joint"] = "independent"
-    """Choose canal and disc points each for themselves or together (sagittal T2 alone)."""
+    decoding: Literal["independent", "joint", "argmax"] = "independent"
+    """Choose the five levels of each kind together; canal and disc points together, too (sagittal
+    T2, else as independent); or each point for itself, where its score is highest."""
+    cross_view: bool = False
+    """Weigh scores by where the sagittal T2 points let expect the point (T1 and axial T2)."""
     low_confidence: float = Field(default=0.1, ge=0, le=1)
     """Points that score less are flagged."""
     augment: DetectorAugmentSettings = DetectorAugmentSettings()
@@ -184,6 +202,9 @@ class ClassifierSettings(Settings):
     """Stage 2: 2.5-D classifier with a sequence model over the crops."""
 
     encoder: str = "regnety_002"
+    encoder_weights: str = "none"
+    """As in the detectors."""
+    encoder_weights_licence: str | None = None
     input_px: int | None = Field(default=None, ge=16)
     """Resize crops to this many pixels before the encoder (the reference: 64 to 128)."""
     lstm_hidden: int = Field(default=96, ge=8)

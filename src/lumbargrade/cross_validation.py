@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lumbargrade.atomic_files import remove_folder, write_beside
+from lumbargrade.confidence_fits import fit_confidences
+from lumbargrade.encoder_weights import recorded_weights
 from lumbargrade.ensemble_file import ENSEMBLE_FILE
 from lumbargrade.ensemble_steps import SCORES, ensemble_steps
 from lumbargrade.folder_lock import held_folder
@@ -22,9 +24,16 @@ from lumbargrade.folds import cross_validation
 from lumbargrade.labels import VIEWS
 from lumbargrade.member_steps import MemberSteps
 from lumbargrade.metric import MetricParts
-from lumbargrade.models import CALIBRATION, MANIFEST, MemberEntry, write_manifest
-from lumbargrade.out_of_fold import ANSWERS, POINTS
-from lumbargrade.prepared import StudyFacts, data_sha256, prepared_cache, survey
+from lumbargrade.models import (
+    CALIBRATION,
+    MANIFEST,
+    MemberEntry,
+    write_confidences,
+    write_manifest,
+)
+from lumbargrade.out_of_fold import ANSWERS, LANDMARKS, POINTS, read_landmarks
+from lumbargrade.point_confidence import DetectorFit
+from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
 from lumbargrade.recipe import LIBRARIES, PREPARED
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.run_layout import (
@@ -104,7 +113,7 @@ def run_cross_validation(
         )  # fmt: skip
         steps = plan(recipe, out, members, sha256)
         done = _do_steps(out, steps, device, on_step)
-        found = _describe(recipe, out, facts, done)
+        found = _describe(recipe, out, members, done)
         labels = {study_id: item.labels for study_id, item in facts.items()}
         write_run_report(gather(recipe, out, steps, labels, oracle_of(data)), out)
         return found
@@ -166,7 +175,7 @@ def _do_steps(out: Path, steps: list[Step], device: str, on_step: OnStep | None)
 
 
 def _describe(
-    recipe: Recipe, out: Path, facts: dict[str, StudyFacts], done: tuple[str, ...]
+    recipe: Recipe, out: Path, members: MemberSteps, done: tuple[str, ...]
 ) -> CrossValidated:
     """Put what a model folder needs where it belongs, the manifest last."""
     folds = range(recipe.folds or 0)
@@ -175,8 +184,9 @@ def _describe(
     first = next(iter(recipe.detectors))
     tables = [out / points_step(first, fold) / points_file(first, fold) for fold in folds]
     write_beside(out / POINTS, joined_tables(tables))
+    write_confidences(out, _confidences(recipe, out, members))
     scores: dict[str, Any] = json.loads((out / EVALUATION / SCORES).read_text())
-    members = [
+    entries = [
         MemberEntry(
             path=detector_step(name, view, fold), stage="detector", view=view, fold=fold, name=name
         )
@@ -184,7 +194,7 @@ def _describe(
         for name in recipe.detectors
         for view in VIEWS
     ]
-    members += [
+    entries += [
         MemberEntry(path=classifier_step(name, fold), stage="classifier", fold=fold, name=name)
         for fold in folds
         for name in recipe.classifiers
@@ -192,15 +202,16 @@ def _describe(
     write_manifest(
         out,
         name=recipe.name,
-        members=members,
+        members=entries,
         facts={
             "recipe": recipe.name,
             "seed": recipe.seed,
             "training_data": {
                 "licence": recipe.data_licence,
-                "sha256": data_sha256(list(facts.values())),
-                "studies": {"all": len(facts)},
+                "sha256": data_sha256(list(members.facts.values())),
+                "studies": {"all": len(members.facts)},
             },
+            **recorded_weights(out / member.path for member in entries),
             "out_of_fold": {"score": scores["as trained"]["score"]},
             "versions": {library: version(library) for library in LIBRARIES},
         },
@@ -210,6 +221,18 @@ def _describe(
         scores={name: MetricParts(**parts) for name, parts in scores.items()},
         done=done,
     )
+
+
+def _confidences(recipe: Recipe, out: Path, members: MemberSteps) -> dict[str, DetectorFit]:
+    """Of each set and fold, fitted on the studies that the fold holds out."""
+    fits: dict[str, DetectorFit] = {}
+    for fold in range(recipe.folds or 0):
+        for name in recipe.detectors:
+            landmarks = read_landmarks(out / points_step(name, fold) / LANDMARKS)
+            folders = {view: detector_step(name, view, fold) for view in VIEWS}
+            studies = PreparedStudies(members.cache, tuple(landmarks))
+            fits |= fit_confidences(folders, studies, landmarks)
+    return fits
 
 
 def joined_tables(paths: list[Path]) -> str:

@@ -17,8 +17,8 @@ from lumbargrade.models import MANIFEST
 from lumbargrade.out_of_fold import LANDMARKS, read_landmarks
 from lumbargrade.prepare import UNFINISHED
 from lumbargrade.prepared import data_sha256, survey
-from lumbargrade.recipe import CLASSIFIER_PATH, PREPARED, detector_path, split_of
-from lumbargrade.recipe_settings import Recipe
+from lumbargrade.recipe import CLASSIFIER_PATH, PREPARED, detector_path
+from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.step_seconds import mean_seconds
 from lumbargrade.steps import states_of, unfinished_folder

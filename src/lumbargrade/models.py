@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lumbargrade.atomic_files import write_beside
 from lumbargrade.ensemble_file import ENSEMBLE_FILE, Ensemble
 from lumbargrade.labels import VIEWS, View
+from lumbargrade.point_confidence import DetectorFit, PointConfidences
 from lumbargrade.settings import ConfigError
 
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.yaml"
+POINT_CONFIDENCE = "point_confidence.yaml"
 MEMBERS = "members"
 
 _HASHED_SUFFIXES = (".safetensors", ".yaml")
@@ -79,6 +81,14 @@ class ModelFolder:
         """The calibration's file, where there is one."""
         path = self.path / CALIBRATION
         return path if path.is_file() else None
+
+    @property
+    def point_confidences(self) -> PointConfidences:
+        """What the detectors' evidence is worth; of no detector where the folder does not say."""
+        path = self.path / POINT_CONFIDENCE
+        if not path.is_file():
+            return PointConfidences(detectors={})
+        return PointConfidences.from_yaml(path)
 
 
 def bundled_models() -> Path:
@@ -148,14 +158,15 @@ def _member_paths(folder: Path, members: Sequence[MemberEntry]) -> tuple[Path, .
 
 
 def models_hash(folder: Path, members: Sequence[MemberEntry]) -> str:
-    """SHA-256 over weights, settings, ensemble and calibration, wherever they lie."""
+    """SHA-256 over weights, settings, ensemble and calibrations, wherever they lie."""
     paths = [
         path
         for member in members
         for path in (folder / member.path).iterdir()
         if path.suffix in _HASHED_SUFFIXES
     ]
-    paths += [folder / name for name in (CALIBRATION, ENSEMBLE_FILE) if (folder / name).is_file()]
+    beside = (CALIBRATION, ENSEMBLE_FILE, POINT_CONFIDENCE)
+    paths += [folder / name for name in beside if (folder / name).is_file()]
     total = hashlib.sha256()
     for path in sorted(paths, key=lambda item: item.relative_to(folder).as_posix()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -180,3 +191,12 @@ def write_manifest(
         **facts,
     }
     write_beside(folder / MANIFEST, json.dumps(document, indent=1) + "\n")
+
+
+def write_confidences(folder: Path, fits: Mapping[str, DetectorFit]) -> None:
+    """Write ``point_confidence.yaml``, or remove an earlier one where nothing was fitted."""
+    path = folder / POINT_CONFIDENCE
+    if fits:
+        PointConfidences(detectors=dict(fits)).to_yaml(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -19,8 +19,8 @@ from lumbargrade.labels import View
 from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
 from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
-from lumbargrade.recipe import PREPARED, detector_settings, split_of
-from lumbargrade.recipe_settings import Recipe
+from lumbargrade.recipe import PREPARED, detector_settings
+from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_data
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.stopping import Stop

@@ -6,6 +6,7 @@ names a slice as the competition's own tables do.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lumbargrade.competition import write_table
 from lumbargrade.competition.answers import POINT_COLUMNS
 from lumbargrade.geometry import locate
 from lumbargrade.labels import TARGETS, Flag
-from lumbargrade.records import Landmark, ViewVolume
+from lumbargrade.records import Evidence, Landmark, ViewVolume
 
 LANDMARKS = "landmarks.jsonl"
 POINTS = "points_out_of_fold.csv"
@@ -62,6 +63,9 @@ def _line(study_id: str, landmarks: Landmarks) -> str:
             ],
             "scores": [item.score for item in landmarks],
             "flags": [[flag.value for flag in item.flags] for item in landmarks],
+            "evidence": [
+                None if item.evidence is None else asdict(item.evidence) for item in landmarks
+            ],
         }
     )
 
@@ -93,9 +97,15 @@ def _landmarks(entry: Mapping[str, Any]) -> Landmarks:
             position_lps_mm=None if position is None else np.array(position, dtype=np.float64),
             score=score,
             flags=tuple(Flag(flag) for flag in flags),
+            evidence=None if evidence is None else Evidence(**evidence),
         )
-        for target, position, score, flags in zip(
-            TARGETS, entry["positions_lps_mm"], entry["scores"], entry["flags"], strict=True
+        for target, position, score, flags, evidence in zip(
+            TARGETS,
+            entry["positions_lps_mm"],
+            entry["scores"],
+            entry["flags"],
+            entry.get("evidence", [None] * len(TARGETS)),  # earlier runs kept none
+            strict=True,
         )
     )
 

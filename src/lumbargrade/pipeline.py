@@ -30,6 +30,7 @@ from lumbargrade.labels import VIEWS, Flag, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.models import ModelFolder, open_models
 from lumbargrade.passes import Pass, every_pass, passes_of
+from lumbargrade.point_confidence import PointConfidence
 from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.prediction import Prediction, place_landmarks
 from lumbargrade.records import Grades, Landmark, Study, ViewVolume
@@ -58,6 +59,8 @@ class Pipeline:
     """Which classifier looks at whose points; every one at all, where there is none."""
     merge_px: float = 0.0
     """Points nearer than this share a crop, see :func:`shared_crops`."""
+    confidences: tuple[Mapping[View, PointConfidence], ...] = ()
+    """Of each set of detectors, what its evidence is worth; empty where the models do not say."""
     uncertain_above: float | None = None
     """Disagreement from which on a row is flagged; None goes by ``UNCERTAIN_BELOW``."""
 
@@ -84,6 +87,7 @@ class Pipeline:
             models_name=folder.name,
             passes=passes_of(folder, ensemble),
             merge_px=0.0 if ensemble is None else ensemble.merge_px,
+            confidences=_confidences(folder),
             uncertain_above=None if ensemble is None else ensemble.uncertain_above,
         )
 
@@ -101,9 +105,10 @@ class Pipeline:
             InvalidStudyError: the study has no brightness to see in a series.
         """
         volumes = view_volumes(study)
+        confidences = self.confidences or ({},) * len(self.detectors)
         found = [
-            place_landmarks(study, find_landmarks(detectors, volumes))
-            for detectors in self.detectors
+            place_landmarks(study, find_landmarks(detectors, volumes, confidence))
+            for detectors, confidence in zip(self.detectors, confidences, strict=True)
         ]
         passes = self.passes or every_pass(len(self.detectors), len(self.classifiers))
         answered = self._answer(volumes, [landmarks for landmarks, _ in found], passes)
@@ -212,6 +217,19 @@ def choose_device(name: str) -> str:
 def _load_detectors(folder: ModelFolder, device: str) -> tuple[Mapping[View, Detector], ...]:
     return tuple(
         {view: load_detector(folder.detectors[view][index]).to(device) for view in VIEWS}
+        for index in range(len(folder.detector_keys))
+    )
+
+
+def _confidences(folder: ModelFolder) -> tuple[Mapping[View, PointConfidence], ...]:
+    known = folder.point_confidences
+    return tuple(
+        known.of(
+            {
+                view: folder.detectors[view][index].relative_to(folder.path).as_posix()
+                for view in VIEWS
+            }
+        )
         for index in range(len(folder.detector_keys))
     )
 

@@ -16,9 +16,11 @@ from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
+from lumbargrade.confidence_fits import fit_confidences
 from lumbargrade.config import DetectorSettings
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
+from lumbargrade.encoder_weights import recorded_weights
 from lumbargrade.extra_slices import (
     ExtraSlices,
     arrays_of_slices,
@@ -29,7 +31,7 @@ from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import Split, split_studies
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
-from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, write_manifest
+from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, write_confidences, write_manifest
 from lumbargrade.out_of_fold import (
     ANSWERS,
     LANDMARKS,
@@ -46,9 +48,8 @@ from lumbargrade.prepared import (
     prepared_cache,
     survey,
 )
-from lumbargrade.recipe_settings import Recipe, SplitSettings
+from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_data, claim_settings, parts_of
-from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import is_complete, remove_state
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops
@@ -220,6 +221,9 @@ class _Run:
         labels = stacked_labels(studies)
         calibration = fit_calibration(labels, answers)
         calibration.to_yaml(self.out / CALIBRATION)
+        unseen = self._studies((*self.split.classifier, *self.split.classifier_validation))
+        folders = {view: detector_path(view) for view in VIEWS}
+        write_confidences(self.out, fit_confidences(folders, unseen, landmarks))
         write_submission(
             self.out / ANSWERS,
             {
@@ -241,10 +245,11 @@ class _Run:
         members = [
             MemberEntry(path=detector_path(view), stage="detector", view=view) for view in VIEWS
         ]
+        members.append(MemberEntry(path=CLASSIFIER_PATH, stage="classifier"))
         write_manifest(
             self.out,
             name=self.recipe.name,
-            members=[*members, MemberEntry(path=CLASSIFIER_PATH, stage="classifier")],
+            members=members,
             facts={
                 "recipe": self.recipe.name,
                 "seed": self.recipe.seed,
@@ -256,6 +261,7 @@ class _Run:
                     },
                     **({"extra_slices": self.extra.facts()} if self.extra else {}),
                 },
+                **recorded_weights(self.out / member.path for member in members),
                 "out_of_fold": {"score": summary.score.score},
                 "versions": {library: version(library) for library in LIBRARIES},
             },
@@ -270,20 +276,6 @@ class _Run:
 
     def _with_view(self, view: View, study_ids: Sequence[str]) -> PreparedStudies:
         return self._studies([item for item in study_ids if view in self.facts[item].views])
-
-
-def split_of(recipe: Recipe) -> SplitSettings:
-    """The split of a recipe with one member of each kind.
-
-    Raises:
-        ConfigError: the recipe has folds.
-    """
-    if recipe.split is None:
-        raise ConfigError(
-            f"recipe {recipe.name} has folds; `lumbargrade train` trains its members, this wants "
-            "a recipe with a split"
-        )
-    return recipe.split
 
 
 def detector_path(view: View) -> str:

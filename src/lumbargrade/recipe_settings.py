@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from lumbargrade.config import ClassifierSettings, CropSettings, DetectorSettings
 from lumbargrade.ensemble_settings import EnsembleSettings
-from lumbargrade.settings import Settings, merged
+from lumbargrade.settings import ConfigError, Settings, merged
 
 MemberName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 """Names folders; an underscore would blur where the name ends."""
@@ -115,3 +115,17 @@ MEAN_POINTS = "mean"
 """The detector sets' mean points, where a set's name would stand."""
 
 _VIEWS = ("sagittal_t2", "sagittal_t1", "axial_t2")
+
+
+def split_of(recipe: Recipe) -> SplitSettings:
+    """The split of a recipe with one member of each kind.
+
+    Raises:
+        ConfigError: the recipe has folds.
+    """
+    if recipe.split is None:
+        raise ConfigError(
+            f"recipe {recipe.name} has folds; `lumbargrade train` trains its members, this wants "
+            "a recipe with a split"
+        )
+    return recipe.split

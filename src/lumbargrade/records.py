@@ -114,6 +114,20 @@ class ViewVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a detector's maps say for a point that it found, whatever its score is made of."""
+
+    peak: float
+    """The heatmap's highest value at the point, 0 to 1."""
+    pointer: float
+    """The probability that its slice shows it, 0 to 1."""
+    peak_margin: float
+    """Logarithm of how many times as high the peak is as any elsewhere on its slice."""
+    pointer_margin: float
+    """Logarithm of how many times as likely its slice is as any that does not neighbour it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Landmark:
     """Where a target was found, or why it was not."""
 
@@ -121,8 +135,10 @@ class Landmark:
     position_lps_mm: Point | None
     """None exactly when flagged ``view_missing`` or ``level_not_covered``."""
     score: float
-    """Detector's confidence, 0 to 1; 0 where there is no position."""
+    """Detector's confidence, 0 to 1; 0 where there is no position. A probability where the models
+    say what their detectors' evidence is worth."""
     flags: tuple[Flag, ...] = ()
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

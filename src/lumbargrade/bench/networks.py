@@ -19,10 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lumbargrade.bench.timing import OnStep, Spread, in_turns, ratios, seconds_of, wait_for
 from lumbargrade.classifier.infer import load_classifier
-from lumbargrade.detector.features import feature_count
+from lumbargrade.detector.features import STACK_START, feature_count
 from lumbargrade.detector.infer import load_detector
 from lumbargrade.detector.model import Detector
-from lumbargrade.detector.scores import CHUNK
 from lumbargrade.labels import TARGETS, VIEWS, View
 from lumbargrade.models import open_models
 from lumbargrade.runtime import prepare_for_networks
@@ -200,6 +199,7 @@ def network_actions(contender: Contender) -> dict[str, Action]:
             size = detector.settings.image_size
             images = torch.rand(contender.slices[view], 3, size, size, generator=generator)
             features = torch.rand(len(images), feature_count(view), generator=generator)
+            features[:, STACK_START] = 0  # one stack
             inputs = (images.to(contender.device), features.to(contender.device))
             look = look_in_chunks if contender.kind == HERE else look_plainly
             if contender.kind == PLAIN:
@@ -218,10 +218,9 @@ def network_actions(contender: Contender) -> dict[str, Action]:
 
 def look_in_chunks(detector: Detector, images: Tensor, features: Tensor) -> Tensor:
     """As this package runs a detector: channels last, a few slices at a time."""
-    looks = [detector.look(chunk) for chunk in torch.split(images, CHUNK)]
-    pooled = torch.cat([vectors for _, vectors in looks])
+    logits, pooled = detector.look_at_view(images, features)
     pointers = detector.pointer(pooled, features, torch.tensor([len(images)]))
-    return torch.cat([torch.cat([logits for logits, _ in looks]).flatten(1), pointers], dim=1)
+    return torch.cat([logits.flatten(1), pointers], dim=1)
 
 
 def look_plainly(detector: Detector, images: Tensor, features: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 
 from lumbargrade.bench.networks import NetworkSpeeds, network_speeds
 from lumbargrade.bench.reading import ReadingSpeed, reading_speed
+from lumbargrade.bench.skipping import SkippingSpeed, skipping_speeds
 from lumbargrade.bench.stages import StageTimes, stage_times
 from lumbargrade.bench.steps import StepSpeed, step_speeds
 from lumbargrade.bench.timing import OnStep
@@ -60,6 +61,8 @@ class BenchResult:
     machine: Machine
     reading: ReadingSpeed
     predict: StageTimes
+    skipping: dict[str, SkippingSpeed]
+    """By view, for detectors whose settings allow it; empty where none do."""
     networks: NetworkSpeeds
     training: dict[str, StepSpeed]
 
@@ -132,6 +135,9 @@ def _measure(
     predict = stage_times(
         pipeline, list(zip(files, predictions, strict=True)), place / "predictions", repeats
     )
+    skipping = skipping_speeds(
+        pipeline, [dict(item.volumes) for item in predictions], repeats, on_step=on_step
+    )
     studies = [load_cached(cache / item.study_id) for item in files]
     slices = {view: len(volume.slices) for view, volume in studies[0].volumes.items()}
     networks = network_speeds(models, device, slices, threads, repeats, on_step=on_step)
@@ -143,6 +149,7 @@ def _measure(
         machine=_machine(device, threads),
         reading=reading,
         predict=predict,
+        skipping=skipping,
         networks=networks,
         training=training,
     )

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-import lumbargrade.timm_import  # noqa: F401  timm imports torchvision
 from lumbargrade.classifier.sequence import SequenceModel
 from lumbargrade.config import ClassifierSettings
 from lumbargrade.crops import MIRROR_AXIS
+from lumbargrade.encoder_weights import StartingWeights, pooling_encoder
 from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, Family, Side
 
 Images = Float[Tensor, "study 25 slice row column"]
@@ -87,10 +87,14 @@ class GradeHeads(nn.Module):
 class GradeClassifier(nn.Module):
     """Grades the 25 crops of a study."""
 
-    def __init__(self, settings: ClassifierSettings) -> None:
+    def __init__(
+        self, settings: ClassifierSettings, weights: StartingWeights | None = None
+    ) -> None:
+        """Bind settings; ``weights`` is what the encoder starts from, None for random ones."""
         super().__init__()
         self.settings = settings
-        self.encoder, features = _create_encoder(settings.encoder)
+        self.encoder, features = pooling_encoder(settings.encoder, channels=1, weights=weights)
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
         width = 2 * settings.lstm_hidden
         self.over_slices = nn.LSTM(
             features, settings.lstm_hidden, batch_first=True, bidirectional=True
@@ -191,11 +195,3 @@ class GradeClassifier(nn.Module):
         if size is None:
             return images
         return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False)
-
-
-def _create_encoder(name: str) -> tuple[nn.Module, int]:
-    import timm  # takes seconds to import
-
-    encoder: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
-    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
-    return encoder, int(encoder.num_features)  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ from lumbargrade.classifier.mix import Mix, apply_mix, draw_mix
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import ClassifierMember, ClassifierSettings, CropSettings, FitSettings
 from lumbargrade.crops import wider
+from lumbargrade.encoder_weights import StartingWeights, claim_weights, find_weights
 from lumbargrade.labels import GRADE_WEIGHTS, GRADES, MISSING_GRADE
 from lumbargrade.metric import competition_metric, reweight_for_metric
 from lumbargrade.records import InvalidStudyError
@@ -189,14 +190,16 @@ def train_classifier(
         errors: of the detectors, where ``jitter_from_found`` asks for them.
 
     Raises:
-        ConfigError: the folder was begun with other settings.
+        ConfigError: the folder was begun with other settings or encoder weights, or these cannot
+            be had.
         Stopped: the training was asked to stop.
     """
     member = ClassifierMember(crops=crops, classifier=settings)
     out.mkdir(parents=True, exist_ok=True)
     claim_settings(out, member)
+    weights = None if is_complete(out) else _starting_weights(settings, out)
     torch.manual_seed(seed)
-    model = GradeClassifier(settings)
+    model = GradeClassifier(settings, weights)
     first_weights = GRADE_WEIGHTS if settings.weighted_from_start else (1.0,) * len(GRADES)
     model.heads.start_from(grade_prior(training, first_weights))
 
@@ -219,6 +222,14 @@ def train_classifier(
     model.renew_heads(freeze=settings.weighted_fit_frozen)
     model.heads.start_from(grade_prior(training, GRADE_WEIGHTS))
     return step(settings.weighted_fit, out, weighted=True)
+
+
+def _starting_weights(settings: ClassifierSettings, out: Path) -> StartingWeights | None:
+    weights = find_weights(
+        settings.encoder, settings.encoder_weights, settings.encoder_weights_licence
+    )
+    claim_weights(out, [weights])
+    return weights
 
 
 def log_loss(labels: np.ndarray, answers: np.ndarray) -> float:

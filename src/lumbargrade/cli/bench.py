@@ -76,6 +76,21 @@ def _show(result: "BenchResult") -> None:
         table.add_row(name, _words(seconds))
     console.print(table)
 
+    if result.skipping:
+        table = _table(
+            "Slices that cannot win left out", "", "segmented", "seconds", "every slice",
+            "times as fast",
+        )  # fmt: skip
+        for name, speeds in result.skipping.items():
+            table.add_row(
+                name,
+                _words(speeds.segmented),
+                _words(speeds.seconds),
+                _words(speeds.every_slice_seconds),
+                _words(speeds.times_as_fast),
+            )
+        console.print(table)
+
     table = _table(
         "Networks, one study", "", "GFLOP", "seconds", "plain PyTorch", "times as fast",
         "share of matrix rate",

@@ -12,6 +12,7 @@ from lumbargrade.labels import VIEWS
 from lumbargrade.point_errors import PointError
 from lumbargrade.point_histograms import PX_EDGES, error_histogram
 from lumbargrade.point_intervals import FigureIntervals, PointIntervals
+from lumbargrade.point_reliability import score_reliability
 
 WORST_POINTS = 10
 """So many points are listed, the farthest first."""
@@ -30,6 +31,9 @@ def point_document(evaluation: PointEvaluation) -> dict[str, Any]:
     document["by_target"] = {t.column: asdict(f) for t, f in evaluation.by_target.items()}
     document["histogram"] = {"px_edges": list(PX_EDGES)} | {
         view.value: asdict(error_histogram(evaluation.errors, view)) for view in VIEWS
+    }
+    document["score_reliability"] = {
+        view.value: asdict(score_reliability(evaluation.errors, view)) for view in VIEWS
     }
     document["worst"] = [_point(error) for error in evaluation.errors[:WORST_POINTS]]
     if evaluation.intervals is not None:

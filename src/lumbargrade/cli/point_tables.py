@@ -13,9 +13,10 @@ from rich.text import Text
 
 from lumbargrade.cli.point_document import WORST_POINTS
 from lumbargrade.evaluation_points import PointEvaluation, PointFigures
-from lumbargrade.labels import Condition, Family
+from lumbargrade.labels import VIEWS, Condition, Family
 from lumbargrade.point_errors import PointError
 from lumbargrade.point_intervals import FigureIntervals
+from lumbargrade.point_reliability import score_reliability
 
 NO_VALUE = "–"
 FOOTNOTE = "research use only, not a medical device"
@@ -52,6 +53,8 @@ def point_tables(evaluation: PointEvaluation) -> RenderableType:
         _groups_table(evaluation),
     ]
     if evaluation.errors:
+        title = "\nScores as probabilities of being found (within 5 px and one slice)"
+        parts += [Text(title, style=_TITLE_STYLE), _scores_table(evaluation)]
         worst = evaluation.errors[:WORST_POINTS]
         title = f"\nThe {len(worst)} farthest points (slice: marked → predicted)"
         parts += [Text(title, style=_TITLE_STYLE), _worst_table(worst)]
@@ -90,6 +93,25 @@ def _groups_table(evaluation: PointEvaluation) -> Table:
             name,
             *(_cell(figures, field, None) for field in _GROUP_COLUMNS.values()),
             end_section=last_condition,
+        )
+    return table
+
+
+def _scores_table(evaluation: PointEvaluation) -> Table:
+    table = _table()
+    table.add_column("", no_wrap=True)
+    for name in ("points", "found", "mean\nscore", "calibration\nerror", "Brier\nscore"):
+        table.add_column(name, justify="right")
+    for view in VIEWS:
+        judged = score_reliability(evaluation.errors, view)
+        table.add_row(
+            view.value,
+            str(judged.points),
+            _number(judged.found, share=True),
+            *(
+                NO_VALUE if value is None else f"{value:.3f}"
+                for value in (judged.mean_score, judged.calibration_error, judged.brier)
+            ),
         )
     return table
 

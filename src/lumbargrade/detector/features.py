@@ -15,6 +15,9 @@ from lumbargrade.labels import LEVELS, View
 GEOMETRY_FEATURES = 9
 """Centre relative to the view's (3), normal (3), stack start, stack end, spacing."""
 
+STACK_START = 6
+"""Which feature is 1 on the first slice of a stack, else 0."""
+
 LEVEL_FEATURES = 3 * len(LEVELS)
 """Per level: signed distance, nearness, whether it is known."""
 

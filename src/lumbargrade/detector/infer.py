@@ -4,35 +4,31 @@ What must stay true: a point lies on a slice of its own view; a level that no sl
 reaches has no point.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Bool, Float64
 
-from lumbargrade.cache import DISC, LANDMARKS
+from lumbargrade.cache import LANDMARKS
 from lumbargrade.config import DetectorMember
-from lumbargrade.detector.decode import (
-    Candidates,
-    ScoreMaps,
-    candidates_by_slice,
-    candidates_in_plane,
-    choose_ordered,
-)
+from lumbargrade.detector.decode import ScoreMaps
 from lumbargrade.detector.features import known_levels
-from lumbargrade.detector.joint import choose_jointly
 from lumbargrade.detector.model import Detector, build_detector
-from lumbargrade.detector.scores import score_maps
-from lumbargrade.geometry import locate
+from lumbargrade.detector.scores import score_maps, score_maps_of_best
+from lumbargrade.detector.view_points import (
+    ViewPoints,
+    decode_view,
+    outside_the_image,
+    wanted_places,
+)
 from lumbargrade.labels import LEVELS, TARGETS, VIEWS, Flag, View
-from lumbargrade.records import Landmark, ViewVolume
+from lumbargrade.point_confidence import PointConfidence
+from lumbargrade.records import Evidence, Landmark, ViewVolume
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, load_weights
 from lumbargrade.volumes import image_shapes, square_volume
-
-LEVEL_WINDOW_SPACINGS = 3.0
-"""Axial points of a level lie within this many slice spacings of where sagittal T2 shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +40,7 @@ class FoundPoints:
     scores: Float64[np.ndarray, "30"]
     covered: Bool[np.ndarray, "30"]
     """False where the view is there but no slice of it reaches the level."""
+    evidence: tuple[Evidence | None, ...]
 
 
 def load_detector(folder: Path, device: str = "cpu") -> Detector:
@@ -70,13 +67,17 @@ def _device(name: str) -> torch.device:
 
 
 def find_landmarks(
-    detectors: Mapping[View, Detector], volumes: Mapping[View, ViewVolume]
+    detectors: Mapping[View, Detector],
+    volumes: Mapping[View, ViewVolume],
+    confidence: Mapping[View, PointConfidence] | None = None,
 ) -> tuple[Landmark, ...]:
     """Find the 25 targets of a study, in target order.
 
     Args:
         detectors: one per view that the study has.
         volumes: the study's views.
+        confidence: what a view's evidence is worth; where it is not known, a point's score is that
+            of the maps.
 
     Returns:
         Landmarks, flagged ``view_missing``, ``level_not_covered`` (both without a position) or
@@ -86,32 +87,40 @@ def find_landmarks(
         ValueError: a view has a volume and no detector.
     """
     found = find_points(detectors, volumes)
-    return tuple(
-        Landmark(
-            target=target,
-            position_lps_mm=None if np.isnan(position).any() else position,
-            score=float(score),
-            flags=_flags(target.condition.view, position, score, detectors, volumes),
+    landmarks = []
+    for target in TARGETS:
+        view = target.condition.view
+        position, evidence = found.positions_lps_mm[target.index], found.evidence[target.index]
+        score, least = float(found.scores[target.index]), 0.0
+        if view in detectors:
+            least = detectors[view].settings.low_confidence
+        if confidence is not None and view in confidence and evidence is not None:
+            score, least = confidence[view].probability(evidence), confidence[view].flag_below
+        landmarks.append(
+            Landmark(
+                target=target,
+                position_lps_mm=None if np.isnan(position).any() else position,
+                score=score,
+                flags=_flags(position, here=view in volumes, low=score < least),
+                evidence=evidence,
+            )
         )
-        for target, position, score in zip(
-            TARGETS, found.positions_lps_mm[:DISC], found.scores[:DISC], strict=True
-        )
-    )
+    return tuple(landmarks)
 
 
 def disc_landmarks(
     detectors: Mapping[View, Detector], volumes: Mapping[View, ViewVolume]
 ) -> tuple[Float64[np.ndarray, "5 3"], Float64[np.ndarray, "5"]]:
-    """Find the five posterior disc margins on the sagittal T2 view.
+    """Find the five posterior disc margins on the sagittal T2 view, inside the image or not.
 
     Returns:
         Positions in LPS mm, NaN where there is no such view, and scores 0 to 1.
     """
-    sagittal: dict[View, ViewVolume] = {}
-    if View.SAGITTAL_T2 in volumes:
-        sagittal[View.SAGITTAL_T2] = volumes[View.SAGITTAL_T2]
-    found = find_points(detectors, sagittal)
-    return found.positions_lps_mm[DISC:], found.scores[DISC:]
+    view = View.SAGITTAL_T2
+    if view not in volumes:
+        return np.full((len(LEVELS), 3), np.nan), np.zeros(len(LEVELS))
+    found = find_in_view(detectors[view], volumes[view], np.full((len(LEVELS), 3), np.nan))
+    return found.positions_lps_mm[-len(LEVELS) :], found.scores[-len(LEVELS) :]
 
 
 def find_points(
@@ -125,45 +134,59 @@ def find_points(
     positions = np.full((LANDMARKS, 3), np.nan)
     scores = np.zeros(LANDMARKS)
     covered = np.ones(LANDMARKS, dtype=bool)
+    evidence: list[Evidence | None] = [None] * LANDMARKS
     for view in VIEWS:
         if view not in volumes:
             continue
         if view not in detectors:
             raise ValueError(f"the study has a {view} view, but there is no detector for it")
-        levels = known_levels(positions)
-        found = find_in_view(detectors[view], volumes[view], levels)
-        channels = list(detectors[view].channels.landmarks)
-        positions[channels], scores[channels] = found.positions_lps_mm, found.scores
-        covered[channels] = np.isfinite(found.positions_lps_mm).all(axis=1)
-    return FoundPoints(positions_lps_mm=positions, scores=scores, covered=covered)
+        found = find_in_view(detectors[view], volumes[view], known_levels(positions))
+        reached = np.isfinite(found.positions_lps_mm).all(axis=1)
+        if view is not View.AXIAL_T2:
+            reached &= ~_beyond_image(found, volumes[view], detectors[view])
+        for channel, landmark in enumerate(detectors[view].channels.landmarks):
+            covered[landmark] = reached[channel]
+            if reached[channel]:
+                positions[landmark] = found.positions_lps_mm[channel]
+                scores[landmark] = found.scores[channel]
+                evidence[landmark] = found.evidence[channel]
+    return FoundPoints(
+        positions_lps_mm=positions, scores=scores, covered=covered, evidence=tuple(evidence)
+    )
 
 
-def _flags(
-    view: View,
-    position: Float64[np.ndarray, "3"],
-    score: float,
-    detectors: Mapping[View, Detector],
-    volumes: Mapping[View, ViewVolume],
-) -> tuple[Flag, ...]:
-    if view not in volumes:
+def _beyond_image(
+    found: ViewPoints, volume: ViewVolume, detector: Detector
+) -> Bool[np.ndarray, "channel"]:
+    """The points of levels that lie above or below a sagittal view's images."""
+    kinds = range(0, len(found.scores), len(LEVELS))
+    return np.concatenate(
+        [
+            outside_the_image(
+                found.positions_lps_mm[first : first + len(LEVELS)],
+                found.scores[first : first + len(LEVELS)] < detector.settings.low_confidence,
+                volume.affines,
+                image_shapes(volume),
+            )
+            for first in kinds
+        ]
+    )
+
+
+def _flags(position: Float64[np.ndarray, "3"], *, here: bool, low: bool) -> tuple[Flag, ...]:
+    if not here:
         return (Flag.VIEW_MISSING,)
     if np.isnan(position).any():
         return (Flag.LEVEL_NOT_COVERED,)
-    if score < detectors[view].settings.low_confidence:
-        return (Flag.LOW_CONFIDENCE,)
-    return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ViewPoints:
-    """Points of one view, in channel order."""
-
-    positions_lps_mm: Float64[np.ndarray, "channel 3"]
-    scores: Float64[np.ndarray, "channel"]
+    return (Flag.LOW_CONFIDENCE,) if low else ()
 
 
 def find_in_view(
-    detector: Detector, volume: ViewVolume, levels_lps_mm: Float64[np.ndarray, "5 3"]
+    detector: Detector,
+    volume: ViewVolume,
+    levels_lps_mm: Float64[np.ndarray, "5 3"],
+    *,
+    skip: bool = True,
 ) -> ViewPoints:
     """Find the points of one view.
 
@@ -171,77 +194,52 @@ def find_in_view(
         detector: of this view.
         volume: the view.
         levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
+        skip: leave slices unsegmented that cannot change the answer; False to compare.
     """
-    square = square_volume(volume, detector.settings.image_size)
-    maps = score_maps(detector, square, volume.stack_ids, levels_lps_mm)
     return decode_view(
         detector.view,
-        maps,
+        view_maps(detector, volume, levels_lps_mm, skip=skip),
         image_shapes(volume),
         volume.affines,
         levels_lps_mm,
-        jointly=detector.settings.decoding == "joint",
+        decoding=detector.settings.decoding,
+        cross_view=detector.settings.cross_view,
     )
 
 
-def decode_view(
-    view: View,
-    maps: ScoreMaps,
-    shapes: Int[np.ndarray, "slice 2"],
-    affines: Float64[np.ndarray, "slice 4 4"],
+def view_maps(
+    detector: Detector,
+    volume: ViewVolume,
     levels_lps_mm: Float64[np.ndarray, "5 3"],
     *,
-    jointly: bool = False,
-) -> ViewPoints:
-    """Choose the points of a view, five levels at a time or, on sagittal T2, all together.
+    skip: bool = True,
+) -> ScoreMaps:
+    """What the network says about one view, with 0 in heatmaps that are not looked at.
 
     Args:
-        view: which detector.
-        maps: its answer.
-        shapes: rows and columns of the slices before they were made square.
-        affines: of those.
-        levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown; used on axial slices.
-        jointly: canal and disc points together (sagittal T2 alone).
+        detector: of this view.
+        volume: the view.
+        levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
+        skip: as in :func:`find_in_view`.
     """
-    if jointly and view is View.SAGITTAL_T2:
-        positions, scores = choose_jointly(maps)
-        return ViewPoints(positions_lps_mm=positions, scores=scores)
-    count = len(maps.maps)
-    positions, scores = np.full((count, 3), np.nan), np.zeros(count)
-    for first in range(0, count, len(LEVELS)):
-        channels = range(first, first + len(LEVELS))
-        if view is View.AXIAL_T2:
-            options = _axial_candidates(maps, channels, shapes, affines, levels_lps_mm)
-        else:
-            options = {channel: candidates_in_plane(maps, channel) for channel in channels}
-        if not options:
-            continue
-        chosen = choose_ordered(list(options.values()))
-        for (channel, candidates), index in zip(options.items(), chosen, strict=True):
-            positions[channel] = candidates.positions_lps_mm[index]
-            scores[channel] = candidates.scores[index]
-    return ViewPoints(positions_lps_mm=positions, scores=scores)
+    settings = detector.settings
+    square = square_volume(volume, settings.image_size)
+    wanted = None
+    if skip and can_skip_slices(detector):
+        wanted = wanted_places(
+            detector.view,
+            image_shapes(volume),
+            volume.affines,
+            levels_lps_mm,
+            len(detector.channels.landmarks),
+            decoding=settings.decoding,
+            cross_view=settings.cross_view,
+        )
+    if wanted is None:
+        return score_maps(detector, square, volume.stack_ids, levels_lps_mm)
+    return score_maps_of_best(detector, square, volume.stack_ids, levels_lps_mm, wanted)
 
 
-def _axial_candidates(
-    maps: ScoreMaps,
-    channels: Sequence[int],
-    shapes: Int[np.ndarray, "slice 2"],
-    affines: Float64[np.ndarray, "slice 4 4"],
-    levels_lps_mm: Float64[np.ndarray, "5 3"],
-) -> dict[int, Candidates]:
-    """Candidates of the levels that the axial slices reach, near where sagittal T2 shows them."""
-    options = {}
-    spacing = np.linalg.norm(affines[:, :3, 0], axis=1)
-    everywhere = np.ones(len(affines), dtype=bool)
-    for channel, level in zip(channels, levels_lps_mm, strict=True):
-        if np.isnan(level).any():
-            options[channel] = candidates_by_slice(maps, channel, everywhere)
-            continue
-        if not locate(affines, shapes, level).covered:
-            continue
-        normals = affines[:, :3, 0] / spacing[:, None]
-        distance = np.abs(((level - affines[:, :3, 3]) * normals).sum(axis=1)) / spacing
-        near = distance <= LEVEL_WINDOW_SPACINGS
-        options[channel] = candidates_by_slice(maps, channel, near)
-    return options
+def can_skip_slices(detector: Detector) -> bool:
+    """Whether the pointer can be asked before any heatmap is made."""
+    return not detector.settings.pointer_peaks and detector.settings.network == "2.5d"

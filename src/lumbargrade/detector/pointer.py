@@ -62,11 +62,3 @@ class Pointer(nn.Module):
         absent = torch.arange(padded.shape[1], device=padded.device) >= lengths[:, None]
         states: Tensor = self.layer(self.widen(padded), src_key_padding_mask=absent)
         return states[~absent]
-
-
-def pooling_encoder(name: str) -> tuple[nn.Module, int]:
-    """A timm network that pools each slice into a vector, with fresh weights, and its width."""
-    import timm  # takes seconds to import
-
-    encoder: nn.Module = timm.create_model(name, pretrained=False, in_chans=3, num_classes=0)
-    return encoder, int(encoder.num_features)  # type: ignore[arg-type]

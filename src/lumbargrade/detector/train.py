@@ -16,13 +16,14 @@ from lumbargrade.cache import CachedStudy
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.dataset import DetectorBatch, training_batches
 from lumbargrade.detector.features import known_levels
-from lumbargrade.detector.infer import decode_view
 from lumbargrade.detector.loss import detector_loss
-from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.detector.model import RANDOM_STARTS, Detector, build_detector, find_starts
 from lumbargrade.detector.pretrain import train_on_slices
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.slices import ViewArrays, load_view
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
+from lumbargrade.detector.view_points import decode_view
+from lumbargrade.encoder_weights import claim_weights
 from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
@@ -113,9 +114,14 @@ def study_errors(detector: Detector, arrays: ViewArrays) -> np.ndarray:
     square = SquareVolume(pixels=arrays.pixels, affines=arrays.affines)
     maps = score_maps(detector, square, arrays.stack_ids, levels)
     shapes = np.full((len(arrays.pixels), 2), size)
-    jointly = detector.settings.decoding == "joint"
     found = decode_view(
-        detector.view, maps, shapes, arrays.affines, levels, jointly=jointly
+        detector.view,
+        maps,
+        shapes,
+        arrays.affines,
+        levels,
+        decoding=detector.settings.decoding,
+        cross_view=detector.settings.cross_view,
     ).positions_lps_mm
     truth = arrays.landmarks_lps_mm[list(detector.channels.landmarks)]
     local = project(arrays.affines, truth)
@@ -163,7 +169,8 @@ def train_detector(
 
     Raises:
         InvalidStudyError: no study of either part has the view.
-        ConfigError: the folder was begun with other settings.
+        ConfigError: the folder was begun with other settings or encoder weights, or these cannot
+            be had.
         Stopped: the training was asked to stop.
     """
     make_folder(out)
@@ -173,9 +180,13 @@ def train_detector(
     for name, part in zip(("training", "validation"), parts, strict=True):
         if not part:
             raise InvalidStudyError(f"none of the {name} studies has {view} images")
+    starts = RANDOM_STARTS
+    if not is_complete(out):
+        starts = find_starts(settings)
+        claim_weights(out, starts)
     keep_big_buffers()
     torch.manual_seed(seed)
-    detector = build_detector(view, settings)
+    detector = build_detector(view, settings, starts)
     before = settings.extra_slices.pretrain
     if extra and before is not None and not is_complete(out):
         place = out / CHECKPOINT / PRETRAINING

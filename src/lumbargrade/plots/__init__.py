@@ -9,7 +9,13 @@ from pathlib import Path
 
 from lumbargrade.evaluation_points import PointEvaluation
 from lumbargrade.plots.curves import plot_confusion, plot_reliability, plot_roc
-from lumbargrade.plots.points import plot_levels, plot_pixel_errors, plot_shares, plot_slices
+from lumbargrade.plots.points import (
+    plot_levels,
+    plot_pixel_errors,
+    plot_scores,
+    plot_shares,
+    plot_slices,
+)
 from lumbargrade.plots.scores import plot_cells, plot_score
 from lumbargrade.scorecard import Scorecard
 
@@ -54,6 +60,7 @@ def plot_points(evaluation: PointEvaluation, folder: Path) -> tuple[Path, ...]:
             "point_shares.png": lambda path: plot_shares(evaluation, path),
             "point_levels.png": lambda path: plot_levels(evaluation, path),
             "point_slices.png": lambda path: plot_slices(evaluation, path),
+            "point_scores.png": lambda path: plot_scores(evaluation, path),
         },
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lumbargrade.curves import FamilyCurves, ReliabilityBin
-from lumbargrade.labels import GRADES, Grade
+from lumbargrade.labels import GRADES
 from lumbargrade.plots import style
 
 _QUESTION_TITLE = {
@@ -32,7 +32,9 @@ def plot_reliability(families: Sequence[FamilyCurves], path: Path, *, studies: i
         grid = figure.subplots(len(GRADES), len(families), sharex=True, sharey=True, squeeze=False)
         for column, curves in enumerate(families):
             for row, grade in enumerate(GRADES):
-                _draw_reliability(grid[row, column], curves.reliability[grade], grade)
+                draw_reliability(
+                    grid[row, column], curves.reliability[grade], style.GRADE_COLOUR[grade]
+                )
             grid[0, column].set_title(f"{style.FAMILY_NAME[curves.family]} ({curves.rows:,} rows)")
             grid[-1, column].set_xlabel("predicted probability p")
         for row, grade in enumerate(GRADES):
@@ -88,8 +90,8 @@ def plot_confusion(families: Sequence[FamilyCurves], path: Path, *, studies: int
         all_axes[0].set_ylabel("true grade")
 
 
-def _draw_reliability(axes: Axes, bins: Sequence[ReliabilityBin], grade: Grade) -> None:
-    colour = style.GRADE_COLOUR[grade]
+def draw_reliability(axes: Axes, bins: Sequence[ReliabilityBin], colour: str) -> None:
+    """Frequency against mean probability, with the rows of each bin and the calibration error."""
     filled = [item for item in bins if item.rows]
     columns = [
         [item.mean_probability, item.frequency, item.frequency_low, item.frequency_high]

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from lumbargrade.evaluation_points import WITHIN_PX, PointEvaluation
 from lumbargrade.labels import CONDITIONS, LEVELS, VIEWS, Condition, Level, View
 from lumbargrade.plots import style
+from lumbargrade.plots.curves import FEW_ROWS, draw_reliability
 from lumbargrade.point_errors import PointError
 from lumbargrade.point_histograms import MOST_SLICES_OFF, PX_EDGES, error_histogram
+from lumbargrade.point_reliability import score_reliability
 
 _NO_POINTS = "no point with an error"
 
@@ -97,6 +99,23 @@ def plot_slices(evaluation: PointEvaluation, path: Path) -> None:
             axes.set_title(f"{view.heading} ({style.count(int(counts.sum()), 'point')})")
             axes.set_xlabel("slices off")
         all_axes[0].set_ylabel("share of points")
+
+
+def plot_scores(evaluation: PointEvaluation, path: Path) -> None:
+    """How often points of a score are found, view by view."""
+    note = (
+        _note(evaluation) + " Found: within 5 px in the plane and within one slice. Points: mean "
+        "score and share found in tenths of the score; bands: 95 % (Wilson, points as "
+        f"independent); small numbers: points in each tenth, hollow below {FEW_ROWS}."
+    )
+    with style.plot(path, title="Reliability of the scores", note=note, size=(9.0, 3.6)) as figure:
+        all_axes = figure.subplots(1, len(VIEWS), sharex=True, sharey=True)
+        for axes, view in zip(all_axes, VIEWS, strict=True):
+            judged = score_reliability(evaluation.errors, view)
+            draw_reliability(axes, judged.bins, style.VIEW_COLOUR[view])
+            axes.set_title(f"{view.heading} ({style.count(judged.points, 'point')})")
+            axes.set_xlabel("score")
+        all_axes[0].set_ylabel("share found")
 
 
 def _draw_pixels(axes: Axes, evaluation: PointEvaluation, view: View) -> None:
