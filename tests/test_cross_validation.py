@@ -258,8 +258,8 @@ def test_a_stripped_run_answers_as_its_run_does(finished: CrossValidated, tmp_pa
     np.testing.assert_allclose(after.probabilities, before.probabilities, atol=5e-3)
     names = {path.name for path in (tmp_path / "bundle").rglob("*") if path.is_file()}
     assert names == {
-        "manifest.json", "config.yaml", "calibration.yaml", "ensemble.yaml", "point_confidence.yaml",
-        "metrics.jsonl", "weights.safetensors",
+        "manifest.json", "config.yaml", "calibration.yaml", "ensemble.yaml",
+        "point_confidence.yaml", "metrics.jsonl", "weights.safetensors",
     }  # fmt: skip
 
 

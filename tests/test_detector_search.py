@@ -39,9 +39,9 @@ def decided(view: View, seed: int, *, high: bool = False, **changes: object) -> 
     torch.manual_seed(seed)
     detector = build_detector(view, TINY.model_copy(update=changes)).eval()
     with torch.no_grad():
-        detector.pointer.head.weight.mul_(15.0 if high else 40.0)
-        detector.heatmap_head.weight.mul_(300.0)
-        detector.heatmap_head.bias.fill_(5.0 if high else 0.0)
+        detector.get_parameter("pointer.head.weight").mul_(15.0 if high else 40.0)
+        detector.get_parameter("heatmap_head.weight").mul_(300.0)
+        detector.get_parameter("heatmap_head.bias").fill_(5.0 if high else 0.0)
     return detector
 
 
@@ -69,7 +69,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_points_are_those_of_the_full_volume(
     case: tuple[View, np.ndarray, dict[str, object]], seed: int
@@ -93,8 +93,8 @@ def test_points_are_those_of_the_full_volume(
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_slices_are_skipped(case: tuple[View, np.ndarray, dict[str, object]]) -> None:
-    view, levels, changes = case
     """Noise of 13 or 32 slices; ordered decoding wants twelve of them for every level."""
+    view, levels, changes = case
     detectors = [decided(view, seed, high=True, **changes) for seed in range(2)]
     shares = [segmented(detector, volume(view), levels) for detector in detectors]
     assert min(shares) < (1.0 if changes.get("decoding") == "independent" else 0.8)
@@ -110,7 +110,7 @@ def test_slices_far_from_every_level_are_never_segmented() -> None:
 
 
 @pytest.mark.parametrize("best", [1, 3])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_best_slices_of_random_scores_are_all_found(seed: int, best: int) -> None:
     rng = np.random.default_rng(seed)
     pointers = (rng.random((30, 4)) ** 4).astype(np.float32)

@@ -21,7 +21,7 @@ import torch
 from lumbargrade.competition import read_coordinate_images
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.infer import load_detector
-from lumbargrade.detector.model import build_detector
+from lumbargrade.detector.model import build_detector, find_starts
 from lumbargrade.detector.pretrain import train_on_slices
 from lumbargrade.extra_slices import folds_by_patient, read_extra_slices
 from lumbargrade.folder_lock import held_folder
@@ -88,7 +88,7 @@ def train_alone(recipe: Recipe, coordinates: Path, out: Path, device: str) -> No
         keep_big_buffers()
         torch.manual_seed(recipe.seed)
         train_on_slices(
-            build_detector(View.SAGITTAL_T2, settings),
+            build_detector(View.SAGITTAL_T2, settings, find_starts(settings)),
             extra.arrays(settings.image_size),
             settings.extra_slices.pretrain or settings.fit,
             out,

@@ -164,14 +164,13 @@ def _start(make: Callable[..., nn.Module], weights: StartingWeights | None) -> n
     if weights is None:
         return make(pretrained=False)
     overlay = {"file": str(weights.path), "custom_load": False}
-    unreadable = (RuntimeError, KeyError, ValueError, OSError, EOFError, UnpicklingError)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         fresh = make(pretrained=False).state_dict()
         torch.manual_seed(0)  # so that what the file does not hold is as in the fresh one
         try:
             encoder = make(pretrained=True, pretrained_cfg_overlay=overlay)
-        except (*unreadable, *_safetensor_errors()) as error:
+        except _unreadable() as error:
             raise ConfigError(
                 f"{weights.path}: not timm weights of {weights.encoder}: {error}"
             ) from error
@@ -188,10 +187,12 @@ def _start(make: Callable[..., nn.Module], weights: StartingWeights | None) -> n
     return encoder
 
 
-def _safetensor_errors() -> tuple[type[Exception], ...]:
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What is raised where a file is no weights, or those of a network with other shapes."""
     from safetensors import SafetensorError
 
-    return (SafetensorError,)
+    others = (RuntimeError, KeyError, ValueError, OSError, EOFError, UnpicklingError)
+    return (*others, SafetensorError)
 
 
 def claim_weights(out: Path, weights: Iterable[StartingWeights | None]) -> None:

@@ -37,7 +37,9 @@ class Offset:
 
 
 OFFSETS = {
-    View.SAGITTAL_T1: Offset(aside_mm=16.0, aside_sigma_mm=12.0, below_mm=-7.0, below_sigma_mm=10.0),
+    View.SAGITTAL_T1: Offset(
+        aside_mm=16.0, aside_sigma_mm=12.0, below_mm=-7.0, below_sigma_mm=10.0
+    ),
     View.AXIAL_T2: Offset(aside_mm=13.0, aside_sigma_mm=10.0, below_mm=0.0, below_sigma_mm=8.0),
 }
 """By view, over the points of 64 phantom studies (seeds 0 to 63): 15.6 ± 4.1 and −7.2 ± 2.4 mm on

@@ -114,7 +114,7 @@ class Detector(nn.Module):
             decoder_channels=settings.decoder_channels,
             n_blocks=blocks,
         )
-        self.heatmap_head = start_empty(
+        self.heatmap_head: nn.Module = start_empty(
             nn.Conv2d(settings.decoder_channels[-1], maps, kernel_size=3, padding=1)
         )
         if settings.pointer_encoder is None:
