@@ -6,6 +6,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from fake_prepared import write_prepared
 from fake_spine import SIZE, arrays, study
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import ClassifierSettings, DetectorSettings, FitSettings
@@ -20,7 +21,10 @@ from lumbargrade.encoder_weights import (
     recorded_weights,
 )
 from lumbargrade.labels import View
+from lumbargrade.pipeline import Pipeline
+from lumbargrade.recipe import run_recipe
 from lumbargrade.settings import ConfigError
+from test_recipe import TINY as RECIPE
 
 TINY = DetectorSettings(
     encoder="test_resnet",
@@ -172,3 +176,21 @@ def test_going_on_with_another_file_is_refused(tmp_path: Path) -> None:
     claim_weights(tmp_path, [begun])
     with pytest.raises(ConfigError, match=r"begun with encoder weights a.pth"):
         claim_weights(tmp_path, [None])
+
+
+def test_a_runs_manifest_names_where_its_encoders_started(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, "own.safetensors")
+    given_file = {"encoder_weights": str(path), "encoder_weights_licence": "CC0"}
+    recipe = RECIPE.model_copy(
+        update={
+            name: getattr(RECIPE, name).model_copy(update=given_file)
+            for name in ("sagittal_t1", "classifier")
+        }
+    )
+    out = run_recipe(recipe, write_prepared(tmp_path / "data", 10), tmp_path / "run").out
+    text = (out / "manifest.json").read_text()
+    (entry,) = json.loads(text)["encoder_weights"]
+    assert (entry["source"], entry["licence"]) == ("own.safetensors", "CC0")
+    assert str(tmp_path) not in text
+    path.unlink()
+    assert len(Pipeline.load(out, "cpu").classifiers) == 1

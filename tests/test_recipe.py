@@ -85,6 +85,7 @@ def test_a_run_leaves_the_files_it_promises(finished: RunSummary) -> None:
     )]  # fmt: skip
     expected = {"config.yaml", "manifest.json", "calibration.yaml", "split.json"}
     expected |= {"landmarks.jsonl", "points_out_of_fold.csv", "out_of_fold.csv"}
+    expected |= {"point_confidence.yaml"}
     for member in members:
         expected |= {f"{member}/{name}" for name in (
             "config.yaml", "metrics.jsonl", "weights.safetensors",
