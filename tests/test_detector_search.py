@@ -1,5 +1,7 @@
 """Skipping slices: the same points as with every slice segmented."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ TINY = DetectorSettings(
 UNKNOWN = np.full((5, 3), np.nan)
 
 
-def decided(view: View, seed: int, *, high: bool = False, **changes: object) -> Detector:
+def decided(view: View, seed: int, *, high: bool = False, **changes: Any) -> Detector:
     """A random network whose pointer and heatmaps differ much between slices.
 
     With ``high``, every slice has a peak near 1, as where a network finds what it looks for.
@@ -72,7 +74,7 @@ CASES = {
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_points_are_those_of_the_full_volume(
-    case: tuple[View, np.ndarray, dict[str, object]], seed: int
+    case: tuple[View, np.ndarray, dict[str, Any]], seed: int
 ) -> None:
     """Slices, cells and scores agree exactly up to how the last float is rounded."""
     view, levels, changes = case
@@ -92,7 +94,7 @@ def test_points_are_those_of_the_full_volume(
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_slices_are_skipped(case: tuple[View, np.ndarray, dict[str, object]]) -> None:
+def test_slices_are_skipped(case: tuple[View, np.ndarray, dict[str, Any]]) -> None:
     """Noise of 13 or 32 slices; ordered decoding wants twelve of them for every level."""
     view, levels, changes = case
     detectors = [decided(view, seed, high=True, **changes) for seed in range(2)]

@@ -7,7 +7,7 @@ their own side of it, in the patient's frame; a level that sagittal T2 did not f
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from lumbargrade.detector.decode import ScoreMaps, refine
 from lumbargrade.detector.targets import cell_to_pixel, channels_of
@@ -111,16 +111,21 @@ def refine_unweighed(
         local = lps_to_slices(maps.affines, position)
         index = int(np.abs(local[:, 0]).argmin())
         heat = maps.heatmaps[index, maps.maps[channel]]
-        row, column = np.rint((local[index, 1:] + 0.5) / maps.stride - 0.5).astype(int).tolist()
-        top, left = max(row - PULLED_CELLS, 0), max(column - PULLED_CELLS, 0)
-        around = heat[top : row + PULLED_CELLS + 1, left : column + PULLED_CELLS + 1]
-        if around.size == 0:
-            continue
-        peak = np.unravel_index(int(around.argmax()), around.shape)
-        cell = refine(heat, top + int(peak[0]), left + int(peak[1]), maps.sigma_cells)
-        pixel = cell_to_pixel(np.array(cell), maps.stride)
+        cell = np.rint((local[index, 1:] + 0.5) / maps.stride - 0.5).astype(int)
+        row, column = np.clip(cell, 0, np.array(heat.shape) - 1).tolist()
+        for _ in range(PULLED_CELLS):
+            row, column = _uphill(heat, row, column)
+        pixel = cell_to_pixel(np.array(refine(heat, row, column, maps.sigma_cells)), maps.stride)
         refined[channel] = (maps.affines[index] @ [0.0, *pixel, 1.0])[:3]
     return refined
+
+
+def _uphill(heat: Float32[np.ndarray, "height width"], row: int, column: int) -> tuple[int, int]:
+    """The highest of a cell and those around it."""
+    top, left = max(row - 1, 0), max(column - 1, 0)
+    around = heat[top : row + 2, left : column + 2]
+    up, across = np.unravel_index(int(around.argmax()), around.shape)
+    return top + int(up), left + int(across)
 
 
 def spine_directions(levels_lps_mm: Float64[np.ndarray, "5 3"]) -> Float64[np.ndarray, "5 3"]:
