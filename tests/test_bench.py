@@ -8,17 +8,23 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
+from fake_spine import volume
 from lumbargrade.bench.networks import HERE, PLAIN, Contender, flops_of, network_actions
 from lumbargrade.bench.reading import read_prepared, reading_speed
+from lumbargrade.bench.skipping import skipping_speeds
 from lumbargrade.bench.steps import FIT, TimedTask
 from lumbargrade.bench.timing import Spread, in_turns, ratios
+from lumbargrade.calibration import Calibration
 from lumbargrade.cli.app import app
+from lumbargrade.detector.model import build_detector
 from lumbargrade.dicom import find_studies, read_study
 from lumbargrade.labels import View
 from lumbargrade.models import bundled_models
+from lumbargrade.pipeline import Pipeline
 from lumbargrade.prepare import prepare_dataset
 from lumbargrade.training.loop import fit
 from lumbargrade.volumes import view_volumes
+from test_detector_search import decided
 from test_training_loop import SumTask, small_network
 
 
@@ -91,6 +97,27 @@ def test_too_few_steps_are_an_error() -> None:
 def test_matrix_products_are_counted_as_two_operations_a_cell_and_term() -> None:
     a = torch.ones(3, 5)
     assert flops_of(lambda: a @ a.T) == 2 * 3 * 3 * 5
+
+
+def test_skipping_is_measured_for_the_detectors_that_can() -> None:
+    views = (View.SAGITTAL_T2, View.AXIAL_T2)
+    detectors = {view: decided(view, 0, high=True) for view in views}
+    torch.manual_seed(0)
+    told = detectors[View.SAGITTAL_T2].settings.model_copy(update={"pointer_peaks": True})
+    detectors[View.SAGITTAL_T2] = build_detector(View.SAGITTAL_T2, told).eval()
+    pipeline = Pipeline(
+        detectors=(detectors,), classifiers=(), calibration=Calibration(),
+        models_hash="", models_name="",
+    )  # fmt: skip
+    steps: list[str] = []
+    speeds = skipping_speeds(
+        pipeline, [{view: volume(view) for view in views}], 1, on_step=steps.append
+    )
+    assert list(speeds) == ["axial_t2"]
+    assert len(steps) == 1
+    assert 0 < speeds["axial_t2"].segmented.median < 1
+    assert speeds["axial_t2"].largest_difference_mm < 1e-3
+    assert speeds["axial_t2"].times_as_fast.median > 0
 
 
 def test_plain_pytorch_gives_the_same_answers() -> None:
