@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,8 +30,16 @@ from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.labels import TARGETS, VIEWS, Flag, View
 from lumbargrade.metric import reweight_for_metric
-from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, open_models, write_manifest
+from lumbargrade.models import (
+    CALIBRATION,
+    MEMBERS,
+    MemberEntry,
+    open_models,
+    write_confidences,
+    write_manifest,
+)
 from lumbargrade.pipeline import UNCERTAIN_BELOW, Pipeline, choose_device
+from lumbargrade.point_confidence import DetectorFit, PointConfidence
 from lumbargrade.records import Crop, Landmark, ViewVolume
 from lumbargrade.settings import ConfigError, Settings
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
@@ -50,7 +59,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Both stages replaced: points where the fake body has them, grades that a member names."""
     calls: dict[str, Any] = {"crops": []}
 
-    def find(detectors: Any, volumes: Mapping[View, ViewVolume]) -> tuple[Landmark, ...]:
+    def find(
+        detectors: Any, volumes: Mapping[View, ViewVolume], confidence: Any = None
+    ) -> tuple[Landmark, ...]:
         landmarks = FakePredictor().run(make_study()).landmarks
         return tuple(replace(item, score=detectors[View.SAGITTAL_T2].score) for item in landmarks)
 
@@ -189,6 +200,23 @@ def test_files_become_grades_with_any_weights(untrained: Path, tmp_path: Path) -
         assert sum(row["probabilities"].values()) == pytest.approx(1.0, abs=1e-12)
         absent = {"view_missing", "level_not_covered"} & set(row["flags"])
         assert (row["point"] is None) == bool(absent)
+
+
+def test_scores_are_probabilities_where_the_models_say_what_their_evidence_is_worth(
+    untrained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(untrained, folder)
+    sure = PointConfidence(bias=8.0, peak=0.0, pointer=0.0, peak_margin=0.0, pointer_margin=0.0)
+    fit = DetectorFit(confidence=sure, points=20, found=1.0, calibration_error=0.0)
+    write_confidences(folder, {f"{MEMBERS}/sagittal_t2/fold0": fit})
+    assert open_models(folder).hash != open_models(untrained).hash
+    points = Pipeline.load(folder, "cpu").predict(make_study()).points
+    scores = {target: point.score for target, point in zip(TARGETS, points, strict=True) if point}
+    for target, score in scores.items():
+        certain = target.condition.view is View.SAGITTAL_T2
+        assert (score == pytest.approx(0.99966, abs=1e-5)) == certain
+    assert len(scores) >= 5
 
 
 def predict_into(pipeline: Pipeline, paths: Path, out: Path) -> dict[str, bytes]:
