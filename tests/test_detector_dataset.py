@@ -13,11 +13,11 @@ from lumbargrade.detector.augment import (
     warp_images,
     warp_points,
 )
+from lumbargrade.detector.batches import training_batches
 from lumbargrade.detector.dataset import (
     draw_run,
     see_points,
     study_rng,
-    training_batches,
     training_runs,
     whole_view,
 )

@@ -11,7 +11,7 @@ from fake_spine import SIZE, arrays
 from lumbargrade.cache import DISC
 from lumbargrade.competition import read_coordinate_images
 from lumbargrade.config import DetectorSettings, ExtraSlicesSettings, FitSettings
-from lumbargrade.detector.dataset import training_batches
+from lumbargrade.detector.batches import training_batches
 from lumbargrade.detector.model import build_detector
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.extra_slices import folds_by_patient, read_extra_slices, slice_arrays

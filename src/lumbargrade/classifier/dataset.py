@@ -6,7 +6,7 @@ order in which they were given; each study's random numbers follow from (seed, e
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +18,9 @@ from lumbargrade.arrays import Labels
 from lumbargrade.cache import CachedStudy
 from lumbargrade.config import CropSettings
 from lumbargrade.crops import PIXEL_SCALE, cut_crops
-from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, TARGETS, Family
+from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, MISSING_GRADE, TARGETS, Family
 from lumbargrade.records import Crop, Landmark
+from lumbargrade.training.share import Share
 
 PRIOR_PSEUDO_COUNT = 1.0
 
@@ -112,6 +113,28 @@ def shuffled_groups(
     order = np.random.default_rng([seed, epoch]).permutation(len(ordered))
     for start in range(0, len(order), group):
         yield [ordered[i] for i in order[start : start + group]]
+
+
+def shared_studies(
+    group: Sequence[StudyCrops], share: Share, *, with_next: bool
+) -> Sequence[StudyCrops]:
+    """A process's part of a batch.
+
+    Args:
+        group: the studies of the batch.
+        share: which part. A process for which there are too few studies gets the last of them
+            without grades, so that it teaches nothing.
+        with_next: follow the part by the next study of the batch (behind the last comes the
+            first), with which the part's last one is mixed.
+    """
+    if share.count == 1:
+        return group
+    first, end = share.bounds(len(group))
+    if first == end:
+        first, end = len(group) - 1, len(group)
+        last = group[-1]
+        group = [*group[:-1], replace(last, labels=np.full_like(last.labels, MISSING_GRADE))]
+    return [*group[first:end], *([group[end % len(group)]] if with_next else [])]
 
 
 def study_rng(seed: int, epoch: int, study_id: str) -> np.random.Generator:

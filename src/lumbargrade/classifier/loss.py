@@ -1,7 +1,8 @@
 """What the classifier is trained on: plain cross-entropy first, then the metric itself.
 
 What must stay true: a cell without a label has no influence, on the value or on the gradient; a
-mean divides by the labelled weight, not by the number of cells; everything is computed in float32.
+mean divides by the labelled weight (of the whole batch, where processes share it), not by the
+number of cells; everything is computed in float32.
 
 Targets are soft: (study, 25, 3), one row per cell that sums to 1, or to 0 where unlabelled.
 """
@@ -19,6 +20,7 @@ from lumbargrade.labels import (
     Family,
     Grade,
 )
+from lumbargrade.training.share import WHOLE, Share
 
 SMALLEST_PROBABILITY = 1e-6
 """Of the any-severe term, which takes a logarithm of a maximum."""
@@ -27,6 +29,9 @@ Logits = Float[Tensor, "study 25 3"]
 Targets = Float[Tensor, "study 25 3"]
 Cells = Float[Tensor, "*cell 3"]
 """Logits or targets of any cells, for what treats each alone."""
+
+LEAST_WEIGHT = 1e-12
+"""Weights are divided by at least this, where nothing is labelled."""
 
 _SEVERE = GRADES.index(Grade.SEVERE)
 _CANAL = slice(0, len(LEVELS))
@@ -44,25 +49,28 @@ def smooth(targets: Cells, share: float) -> Cells:
     return (1 - share) * targets + share * labelled / len(GRADES)
 
 
-def cross_entropy(logits: Cells, targets: Cells) -> Float[Tensor, ""]:
+def cross_entropy(logits: Cells, targets: Cells, share: Share = WHOLE) -> Float[Tensor, ""]:
     """Mean cross-entropy over labelled cells; 0 where there is none."""
     log_probabilities = logits.float().log_softmax(dim=-1)
-    return -(targets * log_probabilities).sum() / targets.sum().clamp(min=1e-12)
+    return share.mean(-(targets * log_probabilities).sum(), targets.sum(), least=LEAST_WEIGHT)
 
 
-def weighted_cross_entropy(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+def weighted_cross_entropy(
+    logits: Logits, targets: Targets, share: Share = WHOLE
+) -> Float[Tensor, ""]:
     """Mean over the families of their cross-entropies, weighted 1 / 2 / 4 by true grade."""
     weights = targets * targets.new_tensor(GRADE_WEIGHTS)
     losses = -weights * logits.float().log_softmax(dim=-1)
+    totals = share.total(torch.stack([weights[:, cells].sum() for cells in _FAMILY_CELLS]))
     by_family = [
-        losses[:, cells].sum() / weights[:, cells].sum()
-        for cells in _FAMILY_CELLS
-        if bool(weights[:, cells].any())
+        share.count * losses[:, cells].sum() / total
+        for cells, total in zip(_FAMILY_CELLS, totals, strict=True)
+        if bool(total > 0)
     ]
     return torch.stack(by_family).mean() if by_family else losses.sum()
 
 
-def any_severe_loss(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
+def any_severe_loss(logits: Logits, targets: Targets, share: Share = WHOLE) -> Float[Tensor, ""]:
     """The metric's fourth term: is some canal level severe?
 
     The answer is the largest probability of "severe" over the labelled canal levels, the weight
@@ -77,12 +85,13 @@ def any_severe_loss(logits: Logits, targets: Targets) -> Float[Tensor, ""]:
         truth = canal[..., _SEVERE].amax(dim=1)
         weight = (canal * canal.new_tensor(GRADE_WEIGHTS)).sum(dim=-1).amax(dim=1)
         losses = functional.binary_cross_entropy(answer, truth, reduction="none")
-        return (weight * losses).sum() / weight.sum().clamp(min=1e-12)
+        return share.mean((weight * losses).sum(), weight.sum(), least=LEAST_WEIGHT)
 
 
-def metric_loss(logits: Logits, targets: Targets) -> dict[str, Tensor]:
+def metric_loss(logits: Logits, targets: Targets, share: Share = WHOLE) -> dict[str, Tensor]:
     """The competition metric of a batch as a loss, with its two parts."""
-    weighted, any_severe = weighted_cross_entropy(logits, targets), any_severe_loss(logits, targets)
+    weighted = weighted_cross_entropy(logits, targets, share)
+    any_severe = any_severe_loss(logits, targets, share)
     return {
         "loss": (3 * weighted + any_severe) / 4,
         "weighted": weighted,

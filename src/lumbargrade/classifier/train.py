@@ -7,9 +7,10 @@ What must stay true: training crops carry margins to be jittered in, validation 
 graded exactly as at inference; the order in which studies are given does not matter.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from lumbargrade.classifier.dataset import (
     CropBatch,
     StudyCrops,
     grade_prior,
+    shared_studies,
     shuffled_groups,
     stacked_labels,
     to_batch,
@@ -40,6 +42,7 @@ from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.training.checkpoint import is_complete
 from lumbargrade.training.loop import fit
+from lumbargrade.training.share import WHOLE, Share
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import FitResult, OnEpoch
 
@@ -87,6 +90,7 @@ class ClassifierTask:
         self.batch_size = fit_settings.batch_size
         self.seed = seed
         self.weighted = weighted
+        self.share = WHOLE
 
     def steps_per_epoch(self) -> int:
         """Batches that cover the training studies once."""
@@ -95,7 +99,8 @@ class ClassifierTask:
     def batches(self, epoch: int) -> Iterator[TrainingBatch]:
         """Every training study once."""
         groups = shuffled_groups(self.training, self.batch_size, seed=self.seed, epoch=epoch)
-        for studies in groups:
+        for group in groups:
+            studies = shared_studies(group, self.share, with_next=self._mixes)
             yield TrainingBatch(
                 to_batch(studies),
                 augment.draw_changes(
@@ -114,11 +119,25 @@ class ClassifierTask:
         with torch.no_grad():
             images, crops = augment.apply_changes(batch.crops, batch.changes, self.crops)
             targets = soft_targets(crops.labels)
-            if self.augment.cutmix_probability > 0 or self.augment.mixup_probability > 0:
+            present = crops.slice_present
+            if self._mixes:
                 images, targets = apply_mix(images, crops, batch.mix)
+                if self.share.count > 1:  # the last one was there to be mixed with
+                    images, targets, present = images[:-1], targets[:-1], present[:-1]
             targets = smooth(targets, self.label_smoothing)
-        logits = model(images, crops.slice_present)
-        return metric_loss(logits, targets) if self.weighted else cross_entropy(logits, targets)
+        logits = model(images, present)
+        judge = metric_loss if self.weighted else cross_entropy
+        return judge(logits, targets, self.share)
+
+    @property
+    def _mixes(self) -> bool:
+        return self.augment.cutmix_probability > 0 or self.augment.mixup_probability > 0
+
+    def shared(self, share: Share) -> Self:
+        """The same training, of which this process has a share."""
+        task = copy.copy(self)
+        task.share = share
+        return task
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """The competition metric of q (``score``), and the plain log-loss of p."""

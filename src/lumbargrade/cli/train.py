@@ -8,8 +8,8 @@ import typer
 from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
-from lumbargrade.cli.stopping import stopping_kindly
 from lumbargrade.cli.training_options import Data, Device, ExtraSlices, Overrides, RecipeFile
+from lumbargrade.cli.training_process import training_process
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import ConfigError, parse_overrides
 
@@ -36,7 +36,7 @@ def train(
     if dry_run:
         _show_forecast(settings, data, out, device)
         return
-    with stopping_kindly(out) as stop:
+    with training_process(out, device) as stop:
         from lumbargrade.cross_validation import run_cross_validation
         from lumbargrade.recipe import run_recipe
         from lumbargrade.runtime import prepare_for_networks, usable_cores
@@ -78,7 +78,7 @@ def train_classifier(
 ) -> None:
     """Train one classifier, at the points of an earlier run or at the marked ones."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
-    with stopping_kindly(out) as stop:
+    with training_process(out, device) as stop:
         from lumbargrade.one_member import train_one_classifier
         from lumbargrade.runtime import prepare_for_networks, usable_cores
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from lumbargrade.cli.app import app, stderr
-from lumbargrade.cli.stopping import stopping_kindly
 from lumbargrade.cli.training_options import Data, Device, ExtraSlices, Overrides, RecipeFile
+from lumbargrade.cli.training_process import training_process
 from lumbargrade.labels import View
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import parse_overrides
@@ -25,7 +25,7 @@ def train_detector(
 ) -> None:
     """Train one detector on a recipe's split; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
-    with stopping_kindly(out) as stop:
+    with training_process(out, device) as stop:
         from lumbargrade.one_member import train_one_detector
         from lumbargrade.runtime import prepare_for_networks, usable_cores
 

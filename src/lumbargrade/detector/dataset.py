@@ -1,13 +1,12 @@
-"""Prepared studies → batches of slices with their labels.
+"""Prepared studies → runs of slices with their labels.
 
 What must stay true: what is drawn for a study follows from (seed, epoch, study) alone, whatever
 the order or the company; a run's labels are those of the whole view.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -80,49 +79,6 @@ def study_rng(seed: int, epoch: int, study_id: str) -> np.random.Generator:
     """The generator of everything that is drawn for a study in an epoch."""
     name = int.from_bytes(hashlib.sha256(study_id.encode()).digest()[:8], "big")
     return np.random.default_rng([seed, epoch, name])
-
-
-def training_batches(
-    arrays: Sequence[ViewArrays],
-    settings: DetectorSettings,
-    *,
-    seed: int,
-    epoch: int,
-    extra: Sequence[ViewArrays] = (),
-) -> Iterator[DetectorBatch]:
-    """All studies once, in an order drawn for the epoch, augmented.
-
-    Args:
-        arrays: of the studies.
-        settings: of the detector.
-        seed: of everything that is drawn.
-        epoch: likewise.
-        extra: views of one slice; every batch has ``extra_slices.per_batch`` of them, in turn.
-    """
-    by_id = sorted(arrays, key=lambda item: item.study_id)
-    order = np.random.default_rng([seed, epoch]).permutation(len(by_id))
-    turns = _extra_runs(extra, settings, seed=seed, epoch=epoch)
-    for start in range(0, len(order), settings.fit.batch_size):
-        picked = order[start : start + settings.fit.batch_size]
-        runs = [
-            run
-            for index in picked
-            for run in training_runs(
-                by_id[index], settings, study_rng(seed, epoch, by_id[index].study_id)
-            )
-        ]
-        yield join_runs([*runs, *islice(turns, settings.extra_slices.per_batch)])
-
-
-def _extra_runs(
-    extra: Sequence[ViewArrays], settings: DetectorSettings, *, seed: int, epoch: int
-) -> Iterator[DetectorBatch]:
-    """One-slice views without end, augmented: all of them, then all in another order; or none."""
-    by_id = sorted(extra, key=lambda item: item.study_id)
-    for turn in count(1) if by_id else ():
-        for index in np.random.default_rng([seed, epoch, turn]).permutation(len(by_id)):
-            rng = study_rng(seed, epoch, f"{by_id[index].study_id} {turn}")
-            yield from training_runs(by_id[index], settings, rng)
 
 
 def join_runs(runs: Sequence[DetectorBatch]) -> DetectorBatch:

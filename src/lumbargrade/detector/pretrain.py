@@ -4,18 +4,22 @@ What must stay true: no slice chooses the epoch, the last one is kept; channels 
 stay as they were made.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from torch import Tensor, nn
 
 from lumbargrade.config import DetectorSettings, FitSettings
-from lumbargrade.detector.dataset import DetectorBatch, join_runs, study_rng, training_runs
+from lumbargrade.detector.batches import shared_batch
+from lumbargrade.detector.dataset import DetectorBatch
 from lumbargrade.detector.loss import detector_loss
 from lumbargrade.detector.model import Detector
 from lumbargrade.detector.slices import ViewArrays
 from lumbargrade.training.loop import fit
+from lumbargrade.training.share import WHOLE, Share
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
 
@@ -35,6 +39,7 @@ class SlicesTask:
         self.settings = settings
         self.batch_size = fit_settings.batch_size
         self.seed = seed
+        self.share = WHOLE
 
     def steps_per_epoch(self) -> int:
         """Batches that cover the slices once."""
@@ -45,19 +50,21 @@ class SlicesTask:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.slices))
         for start in range(0, len(order), self.batch_size):
             picked = [self.slices[index] for index in order[start : start + self.batch_size]]
-            yield join_runs(
-                [
-                    run
-                    for item in picked
-                    for run in training_runs(
-                        item, self.settings, study_rng(self.seed, epoch, item.study_id)
-                    )
-                ]
-            )
+            yield shared_batch(
+                [(item, item.study_id) for item in picked], self.settings, self.share,
+                seed=self.seed, epoch=epoch,
+            )  # fmt: skip
 
     def loss(self, model: nn.Module, batch: DetectorBatch) -> Mapping[str, Tensor]:
         """As for studies."""
-        return detector_loss(model(batch.images, batch.features, batch.lengths), batch)
+        output = model(batch.images, batch.features, batch.lengths)
+        return detector_loss(output, batch, self.share)
+
+    def shared(self, share: Share) -> Self:
+        """The same training, of which this process has a share."""
+        task = copy.copy(self)
+        task.share = share
+        return task
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """Nothing is held back to judge by."""

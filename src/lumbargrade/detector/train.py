@@ -4,8 +4,10 @@ What must stay true: validation runs the same code as inference, on whole views;
 are held in memory as small squares of bytes; the order in which studies are given does not matter.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 from lumbargrade.atomic_files import make_folder
 from lumbargrade.cache import CachedStudy
 from lumbargrade.config import DetectorMember, DetectorSettings
-from lumbargrade.detector.dataset import DetectorBatch, training_batches
+from lumbargrade.detector.batches import training_batches
+from lumbargrade.detector.dataset import DetectorBatch
 from lumbargrade.detector.features import known_levels
 from lumbargrade.detector.loss import detector_loss
 from lumbargrade.detector.model import RANDOM_STARTS, Detector, build_detector, find_starts
@@ -30,6 +33,7 @@ from lumbargrade.run_folder import claim_settings
 from lumbargrade.runtime import keep_big_buffers
 from lumbargrade.training.checkpoint import CHECKPOINT, is_complete
 from lumbargrade.training.loop import fit
+from lumbargrade.training.share import WHOLE, Share
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
 from lumbargrade.volumes import SquareVolume
@@ -62,6 +66,7 @@ class DetectorTask:
         self.settings = settings
         self.seed = seed
         self.extra = extra
+        self.share = WHOLE
 
     def steps_per_epoch(self) -> int:
         """Batches that cover the training studies once."""
@@ -70,12 +75,20 @@ class DetectorTask:
     def batches(self, epoch: int) -> Iterator[DetectorBatch]:
         """Every training study once, augmented, with extra slices beside them."""
         return training_batches(
-            self.training, self.settings, seed=self.seed, epoch=epoch, extra=self.extra
-        )
+            self.training, self.settings,
+            seed=self.seed, epoch=epoch, extra=self.extra, share=self.share,
+        )  # fmt: skip
 
     def loss(self, model: nn.Module, batch: DetectorBatch) -> Mapping[str, Tensor]:
         """The weighted sum, and its parts."""
-        return detector_loss(model(batch.images, batch.features, batch.lengths), batch)
+        output = model(batch.images, batch.features, batch.lengths)
+        return detector_loss(output, batch, self.share)
+
+    def shared(self, share: Share) -> Self:
+        """The same training, of which this process has a share."""
+        task = copy.copy(self)
+        task.share = share
+        return task
 
     def selected_by(self, metrics: Mapping[str, float]) -> float:
         """The score."""

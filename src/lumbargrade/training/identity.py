@@ -26,14 +26,18 @@ class FitIdentity:
     asked: Mapping[str, Any]
     """Settings of the fit, seed, steps of an epoch: what must be equal to go on."""
     surroundings: Mapping[str, Any]
-    """Version and threads of torch: what equal bytes need besides."""
+    """Version, threads and processes of torch: what equal bytes need besides."""
 
     @classmethod
-    def of(cls, settings: FitSettings, *, seed: int, steps: int) -> Self:
-        """The identity of a fit in this process."""
+    def of(cls, settings: FitSettings, *, seed: int, steps: int, processes: int) -> Self:
+        """The identity of a fit in this process, or in several."""
         return cls(
             asked={**settings.model_dump(mode="json"), "seed": seed, "steps_per_epoch": steps},
-            surroundings={"torch": torch.__version__, "threads": torch.get_num_threads()},
+            surroundings={
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+                **({"processes": processes} if processes > 1 else {}),
+            },
         )
 
     def document(self) -> str:

@@ -20,6 +20,9 @@ class Stopped(BaseException):
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
 
+    def __reduce__(self) -> tuple[type["Stopped"], tuple[int]]:
+        return type(self), (self.signal_number,)  # processes tell each other
+
 
 class Stop:
     """The request to stop, whether it came and when it takes effect."""

@@ -5,9 +5,11 @@ What must stay true: batches follow from (seed, epoch) alone, and validation cha
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
+
+from lumbargrade.training.share import Share
 
 Batch = TypeVar("Batch")
 
@@ -39,6 +41,18 @@ class Task(Protocol[Batch]):
 
     def selected_by(self, metrics: Mapping[str, float]) -> float:
         """What chooses the epoch whose weights are kept, lower is better."""
+
+
+@runtime_checkable
+class SharedTask(Task[Batch], Protocol[Batch]):
+    """A task that several processes can train together; it must be picklable."""
+
+    def shared(self, share: Share) -> Self:
+        """The task of one of the processes: its parts of the batches, its part of their loss.
+
+        The mean of all processes' losses of a batch, and of their gradients, is that of the whole
+        batch, to rounding.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
