@@ -27,6 +27,7 @@ from lumbargrade.volumes import view_volumes
 
 LEVEL_Z_MM = dict(zip(LEVELS, (70.0, 35.0, 0.0, -35.0, -65.0), strict=True))
 SMALL_CROPS = CropSettings(slices=5, size_px=16, side_mm=48.0)
+WITHOUT_IMAGES = (0.5, 0.3, 0.2)
 MODELS_HASH = "c0ffee" * 10 + "abcd"
 
 
@@ -37,6 +38,9 @@ class FakePredictor:
         self.models_hash = models_hash
         self.crops = crops
         self.runs = 0
+
+    def answers_without_images(self) -> np.ndarray:
+        return np.tile(WITHOUT_IMAGES, (len(TARGETS), 1))
 
     def run(self, study: Study) -> Prediction:
         self.runs += 1

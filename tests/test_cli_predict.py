@@ -29,6 +29,7 @@ class FakePipeline(FakePredictor):
 def fake_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("lumbargrade.pipeline")
     module.Pipeline = FakePipeline
+    module.choose_device = lambda name: "cpu" if name == "auto" else name
     monkeypatch.setitem(sys.modules, "lumbargrade.pipeline", module)
     monkeypatch.setattr("lumbargrade.batch.render_report", lambda _: "")
     models = SimpleNamespace(hash=MODELS_HASH)
@@ -94,24 +95,6 @@ def test_a_wrong_command_line_is_exit_code_2(words: list[str]) -> None:
 def test_a_device_that_is_not_there_is_a_settings_error(dataset: Path, tmp_path: Path) -> None:
     result = run("predict", dataset, "--out", tmp_path, "--device", "cuda:7")
     assert isinstance(result.exception, ConfigError)  # ``main`` turns it into exit code 2
-
-
-def test_submit_writes_every_row_of_the_test_set(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "in", "201", split="test")
-    write_dataset(tmp_path / "in", "101")
-    result = run("submit", tmp_path / "in", "--out", tmp_path / "new" / "submission.csv")
-    assert result.exit_code == 0, result.output
-    rows = read_submission(tmp_path / "new" / "submission.csv").row_ids
-    assert len(rows) == 25
-    assert all(row.startswith("201_") for row in rows)
-
-
-def test_submit_takes_the_training_set_where_there_is_no_other(
-    dataset: Path, tmp_path: Path
-) -> None:
-    assert run("submit", dataset, "--out", tmp_path / "s.csv").exit_code == 0
-    assert len(read_submission(tmp_path / "s.csv").row_ids) == 50
-    assert run("submit", tmp_path, "--out", tmp_path / "s.csv").exit_code == 2
 
 
 def test_demo_shows_the_truth_and_keeps_its_images(

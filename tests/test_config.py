@@ -79,6 +79,23 @@ def test_overrides_reach_nested_keys_and_leave_the_rest() -> None:
     assert data == {"name": "x", "classifier": {"fit": {"batch_size": 4}}}
 
 
+def test_an_override_changes_one_of_several_parts_that_a_file_writes_once(tmp_path: Path) -> None:
+    """YAML's aliases and merges share what they repeat; a view that is not named keeps its own."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: x\n"
+        "sagittal_t2: &detector {max_slices: 32, fit: {epochs: 40}}\n"
+        "sagittal_t1: *detector\n"
+        "axial_t2: {<<: *detector, max_slices: 64}\n"
+    )
+    recipe = Recipe.from_yaml(
+        path, parse_overrides(["sagittal_t2.fit.epochs=1", "sagittal_t1.max_slices=38"])
+    )
+    views = (recipe.sagittal_t2, recipe.sagittal_t1, recipe.axial_t2)
+    assert [view.fit.epochs for view in views] == [1, 40, 40]
+    assert [view.max_slices for view in views] == [32, 38, 64]
+
+
 def test_an_override_can_switch_on_an_optional_part() -> None:
     recipe = Recipe.from_dict({"name": "x"}, parse_overrides(["classifier.weighted_fit.epochs=5"]))
     assert recipe.classifier.weighted_fit == FitSettings(epochs=5)

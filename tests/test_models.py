@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from lumbargrade.labels import VIEWS, View
-from lumbargrade.models import MemberEntry, open_models, write_manifest
+from lumbargrade.models import (
+    MemberEntry,
+    bundled_models,
+    bundled_sets,
+    named_models,
+    open_models,
+    write_manifest,
+)
 from lumbargrade.settings import ConfigError
 
 
@@ -68,3 +75,34 @@ def test_a_folder_without_manifest_or_member_is_refused_by_name(tmp_path: Path) 
     write_manifest(tmp_path, name="small", members=members[1:], facts={})
     with pytest.raises(ConfigError, match="no detector for sagittal_t2"):
         open_models(tmp_path)
+
+
+def test_a_bundled_set_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    assert bundled_sets(tmp_path) == {"default": tmp_path}
+    make_folder(tmp_path / "fast")
+    assert bundled_sets(tmp_path) == {"default": tmp_path, "fast": tmp_path / "fast"}
+    assert open_models(tmp_path / "fast").path == tmp_path / "fast"
+
+
+def test_a_set_inside_the_default_one_does_not_change_its_hash(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    before = open_models(tmp_path).hash
+    make_folder(tmp_path / "fast")
+    assert open_models(tmp_path).hash == before
+
+
+def test_models_are_named_by_set_or_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named_models("default") == bundled_models() == open_models().path
+    (tmp_path / "default").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert named_models("default") == bundled_models()  # the name, not the folder beside
+    assert named_models("./default").resolve() == tmp_path / "default"
+
+
+@pytest.mark.parametrize("name", ["nosuch", "/no/such/folder"])
+def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}.*default"):
+        named_models(name)
+    with pytest.raises(ConfigError, match="default"):
+        bundled_models(name)

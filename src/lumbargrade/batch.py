@@ -57,6 +57,9 @@ _log = logging.getLogger(__name__)
 
 OnResult = Callable[[StudyResult], None]
 
+Faults = tuple[type[Exception], ...]
+"""Kinds of exceptions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudies:
@@ -150,21 +153,38 @@ def predict_batch(
 
 
 def grade_batch(
-    load: LoadPredictor, studies: Sequence[StudyFiles], *, on_result: OnResult | None = None
+    load: LoadPredictor,
+    studies: Sequence[StudyFiles],
+    *,
+    on_result: OnResult | None = None,
+    faults: Faults = (),
 ) -> list[StudyResult]:
-    """Like :func:`predict_batch`, without any file."""
+    """Like :func:`predict_batch`, without any file.
+
+    Args:
+        load: gives the pipeline.
+        studies: what to grade.
+        on_result: called after each study.
+        faults: what fails a study, as bad data do, instead of ending the call; logged with its
+            traceback.
+    """
     predictor = cache(load)
-    return _each(studies, lambda files: _done(predictor().run(_read(files))), on_result)
+
+    def grade(files: StudyFiles) -> StudyResult:
+        return _done(predictor().run(_read(files)))
+
+    return _each(studies, grade, on_result, faults)
 
 
 def _each(
     studies: Sequence[StudyFiles],
     work: Callable[[StudyFiles], StudyResult],
     on_result: OnResult | None,
+    faults: Faults = (),
 ) -> list[StudyResult]:
     results: list[StudyResult] = []
     for files in studies:
-        result = _attempt(files, {item.study_id for item in results}, work)
+        result = _attempt(files, {item.study_id for item in results}, work, faults)
         results.append(result)
         if on_result is not None:
             on_result(result)
@@ -172,7 +192,10 @@ def _each(
 
 
 def _attempt(
-    files: StudyFiles, taken: set[str], work: Callable[[StudyFiles], StudyResult]
+    files: StudyFiles,
+    taken: set[str],
+    work: Callable[[StudyFiles], StudyResult],
+    faults: Faults,
 ) -> StudyResult:
     try:
         if files.study_id in taken:
@@ -184,6 +207,14 @@ def _attempt(
     except InvalidStudyError as error:
         return StudyResult(
             study_id=files.study_id, outcome=Outcome.FAILED, grades=None, error=str(error)
+        )
+    except faults as fault:
+        _log.exception("study %s: a fault, not the study's", files.study_id)
+        return StudyResult(
+            study_id=files.study_id,
+            outcome=Outcome.FAILED,
+            grades=None,
+            error=f"study {files.study_id}: {type(fault).__name__}: {fault}",
         )
 
 

@@ -1,7 +1,8 @@
 """A model folder: which members it has, and a hash that names its answers.
 
 What must stay true: the manifest says which member does what, never a folder's name; the hash
-covers every file that can change an answer, and nothing else.
+covers every file that can change an answer, and nothing else; a word that names a bundled set means
+that set, whatever lies in the working folder.
 """
 
 import hashlib
@@ -24,6 +25,9 @@ MANIFEST = "manifest.json"
 CALIBRATION = "calibration.yaml"
 POINT_CONFIDENCE = "point_confidence.yaml"
 MEMBERS = "members"
+
+DEFAULT_SET = "default"
+"""The bundled set that answers where no models are named."""
 
 _HASHED_SUFFIXES = (".safetensors", ".yaml")
 """Weights and settings; metrics and tables change no answer."""
@@ -91,9 +95,49 @@ class ModelFolder:
         return PointConfidences.from_yaml(path)
 
 
-def bundled_models() -> Path:
-    """The folder of the models that come with the package."""
-    return Path(str(files("lumbargrade"))) / "weights"
+def bundled_models(name: str = DEFAULT_SET) -> Path:
+    """The folder of a set of models that comes with the package.
+
+    Raises:
+        ConfigError: no such set; names those that are there.
+    """
+    sets = bundled_sets()
+    if name not in sets:
+        raise ConfigError(f"no bundled models are called {name!r}; expected {_listed(sets)}")
+    return sets[name]
+
+
+def bundled_sets(weights: Path | None = None) -> dict[str, Path]:
+    """Name → folder of the sets of models that come with the package, the default one first.
+
+    Args:
+        weights: the default set's folder, in which each other set has a folder of its name; None
+            for the package's.
+    """
+    place = Path(str(files("lumbargrade"))) / "weights" if weights is None else weights
+    others = {path.parent.name: path.parent for path in sorted(place.glob(f"*/{MANIFEST}"))}
+    return {DEFAULT_SET: place, **others}
+
+
+def named_models(text: str) -> Path:
+    """The models that a command line names: a bundled set by its name, else a folder by its path.
+
+    Raises:
+        ConfigError: neither; names the bundled sets.
+    """
+    sets = bundled_sets()
+    if text in sets:
+        return sets[text]
+    if not Path(text).is_dir():
+        raise ConfigError(
+            f"found neither a folder {text} nor bundled models of that name; expected a model "
+            f"folder or {_listed(sets)}"
+        )
+    return Path(text)
+
+
+def _listed(sets: Mapping[str, Path]) -> str:
+    return " or ".join(sets)
 
 
 def open_models(path: Path | None = None) -> ModelFolder:

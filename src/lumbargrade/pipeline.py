@@ -26,7 +26,7 @@ from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.model import Detector
 from lumbargrade.dicom import sop_instances_sha256
 from lumbargrade.ensemble import mean_probabilities
-from lumbargrade.labels import VIEWS, Flag, View
+from lumbargrade.labels import TARGETS, VIEWS, Flag, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.models import ModelFolder, open_models
 from lumbargrade.passes import Pass, every_pass, passes_of
@@ -135,6 +135,16 @@ class Pipeline:
             volumes=volumes,
             sop_instances_sha256=sop_instances_sha256(study),
         )
+
+    def answers_without_images(self) -> Float64[np.ndarray, "25 3"]:
+        """The answers q for a study that shows nothing: of each network, every crop missing."""
+        passes = self.passes or every_pass(len(self.detectors), len(self.classifiers))
+        answered = [
+            grade_crops(self.classifiers[item.classifier], [None] * len(TARGETS)) for item in passes
+        ]
+        answers = mean_probabilities(answered, [item.weight for item in passes])
+        calibrated = np.asarray(apply_calibration(self.calibration, answers), dtype=np.float64)
+        return reweight_for_metric(calibrated)
 
     def _answer(
         self,

@@ -42,7 +42,7 @@ class Settings(BaseModel):
         source: str = "settings",
     ) -> Self:
         """Validate plain data; raise ``ConfigError`` naming the key and what is allowed."""
-        data = copy.deepcopy(data)
+        data = _unshared(data)
         for dotted, value in (overrides or {}).items():
             _override(data, dotted, value)
         try:
@@ -102,6 +102,15 @@ def merged(base: Any, changes: Any) -> Any:
         key: merged(base.get(key), changes[key]) if key in changes else merged(base[key], None)
         for key in dict.fromkeys([*base, *changes])
     }
+
+
+def _unshared(data: Any) -> Any:
+    """A copy in which nothing is shared, as YAML aliases are: a change to one is to one alone."""
+    if isinstance(data, dict):
+        return {key: _unshared(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_unshared(value) for value in data]
+    return copy.deepcopy(data)
 
 
 def _override(data: dict[str, Any], dotted: str, value: Any) -> None:

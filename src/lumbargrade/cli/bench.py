@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
+from lumbargrade.cli.models_option import Models
 
 if TYPE_CHECKING:
     from lumbargrade.bench.suite import BenchResult
@@ -22,10 +23,7 @@ def bench(
             exists=True, file_okay=False, help="Dataset to measure on (default: phantom studies)."
         ),
     ] = None,
-    models: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Model folder (default: the bundled one)."),
-    ] = None,
+    models: Models = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     studies: Annotated[int, typer.Option(min=1, help="Studies to measure on.")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 3,

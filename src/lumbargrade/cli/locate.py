@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lumbargrade.cli.app import app, progress_bar, stderr
+from lumbargrade.cli.models_option import Models
 
 if TYPE_CHECKING:
     from lumbargrade.report.contact_sheet import MarkedImage
@@ -19,9 +20,7 @@ def locate_images(
             exists=True, file_okay=False, help="Folder that holds coords_pretrain.csv and data/."
         ),
     ],
-    models: Annotated[
-        Path | None, typer.Option(file_okay=False, help="A run or bundled models.")
-    ] = None,
+    models: Models = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout, numbers unrounded.")
     ] = False,

@@ -1,4 +1,4 @@
-"""``lumbargrade predict`` and ``submit``: studies → grades, reports and tables."""
+"""``lumbargrade predict``: studies → grades, reports and tables."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +14,7 @@ from lumbargrade.cli.app import (
     progress_bar,
     stderr,
 )
+from lumbargrade.cli.models_option import Models
 
 if TYPE_CHECKING:
     from lumbargrade.batch import FoundStudies, StudyResult
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 SHOWN_STUDIES = 3
 """Up to so many studies, the grades are shown as tables."""
 
-Models = Annotated[
-    Path | None,
-    typer.Option(exists=True, file_okay=False, help="Model folder (default: the bundled models)."),
-]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
@@ -54,43 +51,9 @@ def predict(
             out,
             models_hash=models_hash,
             force=force,
-            on_result=_reporter(advance),
+            on_result=reporter(advance),
         )
     _show(results, out)
-    _exit_by(results, found)
-
-
-@app.command()
-def submit(
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            exists=True, file_okay=False, help="Holds test_images/, else train_images/."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(dir_okay=False, help="The submission, a CSV file.")],
-    models: Models = None,
-    device: Device = "auto",
-) -> None:
-    """Write submission.csv for a dataset in the competition's layout."""
-    from lumbargrade.atomic_files import make_folder
-    from lumbargrade.batch import find_all, grade_batch
-    from lumbargrade.competition import image_folder, write_grades
-    from lumbargrade.models import open_models
-
-    open_models(models)
-    test_images = image_folder(dataset, "test")
-    images = test_images if test_images.is_dir() else image_folder(dataset, "train")
-    if not images.is_dir():
-        raise typer.BadParameter(f"{dataset} holds neither test_images/ nor train_images/")
-    found = find_all([images])
-    _require_studies(found, [images])
-    load = partial(load_pipeline, models, device)
-    with progress_bar("Predicting", len(found.studies)) as advance:
-        results = grade_batch(load, found.studies, on_result=_reporter(advance))
-    make_folder(out.parent)
-    write_grades(out, [result.grades for result in results if result.grades is not None])
-    typer.echo(out)
     _exit_by(results, found)
 
 
@@ -101,17 +64,22 @@ def load_pipeline(models: Path | None = None, device: str = "auto") -> "Pipeline
     return Pipeline.load(models, device)
 
 
-def _require_studies(found: "FoundStudies", paths: Sequence[Path]) -> None:
-    """Name every refused archive; without a study there is nothing to do."""
+def say_refused(found: "FoundStudies") -> None:
+    """Name every refused archive."""
     for refusal in found.refused_archives:
         stderr.print(refusal, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _require_studies(found: "FoundStudies", paths: Sequence[Path]) -> None:
+    """Name every refused archive; without a study there is nothing to do."""
+    say_refused(found)
     if not found.studies:
         listed = ", ".join(str(path) for path in paths)
         stderr.print(f"{listed}: no DICOM study found", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_NOTHING_READABLE)
 
 
-def _reporter(advance: Callable[[], None]) -> "Callable[[StudyResult], None]":
+def reporter(advance: Callable[[], None]) -> "Callable[[StudyResult], None]":
     """Name a failure as soon as it happens, above the progress bar."""
 
     def report(result: "StudyResult") -> None:

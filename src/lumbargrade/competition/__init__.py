@@ -25,6 +25,7 @@ from lumbargrade.competition.dataset import (
     series_folder,
     study_folder,
     study_ids,
+    wanted_studies,
 )
 from lumbargrade.competition.table import table_text, write_table
 from lumbargrade.competition.truth import TruthPoint, read_truth
@@ -49,6 +50,7 @@ __all__ = [
     "study_folder",
     "study_ids",
     "table_text",
+    "wanted_studies",
     "write_grades",
     "write_points",
     "write_submission",

@@ -6,6 +6,7 @@ cell is a missing grade, an unknown word is an error.
 Source: the file descriptions of the RSNA 2024 Lumbar Spine Degenerative Classification data.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +25,13 @@ from lumbargrade.labels import (
 )
 from lumbargrade.records import InvalidStudyError
 
+_log = logging.getLogger(__name__)
+
 LABELS_FILE = "train.csv"
 COORDINATES_FILE = "train_label_coordinates.csv"
 SERIES_DESCRIPTIONS_FILE = "train_series_descriptions.csv"
+TEST_SERIES_FILE = "test_series_descriptions.csv"
+SAMPLE_SUBMISSION_FILE = "sample_submission.csv"
 
 LABEL_COLUMNS = ("study_id", *(target.column for target in TARGETS))
 COORDINATE_COLUMNS = (
@@ -104,8 +109,44 @@ def study_ids(dataset: Path, split: str = "train") -> tuple[str, ...]:
         FileNotFoundError: the dataset has no such image folder.
     """
     return tuple(
-        sorted(path.name for path in image_folder(dataset, split).iterdir() if path.is_dir())
+        sorted(
+            path.name
+            for path in image_folder(dataset, split).iterdir()
+            if path.is_dir() and not path.name.startswith(".")
+        )
     )
+
+
+def wanted_studies(dataset: Path, split: str) -> tuple[str, ...]:
+    """The studies for which a submission needs rows, sorted.
+
+    They are those with a folder of images and, of a test set, those of its table of series and of
+    the sample submission; a study whose images are missing is wanted all the same. A table that
+    cannot be read is warned of and left out.
+
+    Args:
+        dataset: the dataset's folder.
+        split: ``test`` or ``train``.
+
+    Raises:
+        FileNotFoundError: the dataset has no such image folder.
+    """
+    found = set(study_ids(dataset, split))
+    if split == "test":
+        for name, column in ((TEST_SERIES_FILE, "study_id"), (SAMPLE_SUBMISSION_FILE, "row_id")):
+            found |= _named_in(dataset / name, column)
+    return tuple(sorted(found))
+
+
+def _named_in(table: Path, column: str) -> set[str]:
+    """The study ids of a table's column, up to an underscore; none where there is no table."""
+    if not table.is_file():
+        return set()
+    try:
+        return {row.text(column).partition("_")[0] for row in read_table(table, (column,))}
+    except InvalidStudyError as error:
+        _log.warning("%s; its studies get rows only where they have images", error)
+        return set()
 
 
 def read_labels(dataset: Path) -> dict[str, Labels]:
