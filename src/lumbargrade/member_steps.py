@@ -28,6 +28,7 @@ from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
 from lumbargrade.folds import Fold
+from lumbargrade.label_doubts import without_doubtful
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.out_of_fold import (
@@ -46,6 +47,7 @@ from lumbargrade.run_layout import (
     FOLDS,
     answers_file,
     answers_step,
+    answers_table,
     classifier_step,
     detector_step,
     first_step,
@@ -77,7 +79,7 @@ class MemberSteps:
 
     def steps(self) -> list[Step]:
         """Detectors, points, classifiers, answers, in an order in which they can be done."""
-        folds = range(self.recipe.folds or 0)
+        folds, setups = range(self.recipe.folds or 0), self.recipe.classifiers
         return [
             *(
                 self._detector(name, view, fold)
@@ -87,13 +89,16 @@ class MemberSteps:
             ),
             *(self._points(name, fold) for fold in folds for name in self.recipe.detectors),
             *(self._mean_points(fold) for fold in folds if len(self.recipe.detectors) > 1),
-            *(
-                step
-                for fold in folds
-                for name in self.recipe.classifiers
-                for step in self._classifier(name, fold)
-            ),
-            *(self._answers(name, fold) for fold in folds for name in self.recipe.classifiers),
+            *self._graders([key for key, item in setups.items() if item.leave_out is None]),
+            *self._graders([key for key, item in setups.items() if item.leave_out is not None]),
+        ]
+
+    def _graders(self, names: Sequence[str]) -> list[Step]:
+        """Classifiers, then their answers, of which later classifiers' training may depend."""
+        folds = range(self.recipe.folds or 0)
+        return [
+            *(step for fold in folds for name in names for step in self._classifier(name, fold)),
+            *(self._answers(name, fold) for fold in folds for name in names),
         ]
 
     def _detector(self, name: str, view: View, fold: int) -> Step:
@@ -174,45 +179,49 @@ class MemberSteps:
         setup = self.recipe.classifiers[name]
         whole = setup.classifier
         alone = whole.model_copy(update={"weighted_fit": None, "weighted_fit_frozen": True})
-        points = tuple(
-            points_step(setup.points, other)
-            for other in range(self.recipe.folds or 0)
-            if other != fold
-        )
+        others, doubts = self._others(fold), setup.leave_out
+        judged = () if doubts is None else (answers_step(doubts.judge, other) for other in others)
+        inputs = (FOLDS, *(points_step(setup.points, other) for other in others), *judged)
 
-        def step(place: str, settings: ClassifierSettings, after: tuple[str, ...]) -> Step:
+        def step(place: str, settings: ClassifierSettings, before: str | None = None) -> Step:
             def work(folder: Path) -> None:
-                for earlier in after[len(points) + 1 :]:
-                    _take_first_step(self.run / earlier, folder / FIRST_STEP)
+                if before is not None:
+                    _take_first_step(self.run / before, folder / FIRST_STEP)
                 self._train_classifier(name, settings, fold, folder)
 
             member = ClassifierMember(crops=setup.crops, classifier=settings)
             return Step(
                 name=place,
-                kind=f"classifier {name}, step {2 if len(after) > len(points) + 1 else 1}",
-                settings={"seed": setup.seed, **member.model_dump(mode="json")},
-                after=after,
+                kind=f"classifier {name}, step {1 if before is None else 2}",
+                settings={
+                    "seed": setup.seed,
+                    **member.model_dump(mode="json"),
+                    **({} if doubts is None else {"leave_out": doubts.model_dump(mode="json")}),
+                },
+                after=inputs if before is None else (*inputs, before),
                 work=work,
             )
 
         place = classifier_step(name, fold)
         if whole.weighted_fit is None:
-            return [step(place, whole, (FOLDS, *points))]
+            return [step(place, whole)]
         before = first_step(name, fold)
-        return [
-            step(before, alone, (FOLDS, *points)),
-            step(place, whole, (FOLDS, *points, before)),
-        ]
+        return [step(before, alone), step(place, whole, before)]
 
     def _train_classifier(
         self, name: str, settings: ClassifierSettings, fold: int, folder: Path
     ) -> None:
         setup = self.recipe.classifiers[name]
-        part = self._fold(fold)
+        part, doubts = self._fold(fold), setup.leave_out
         landmarks = self._found_points(setup.points)
         own = self.recipe.model_copy(update={"crops": setup.crops, "classifier": settings})
         training = self._studies(part.training)
         crops, errors = cut_training_crops(own, training, landmarks)
+        if doubts is not None:
+            at = self.recipe.classifiers[doubts.judge].points
+            names = [answers_table(doubts.judge, at, other) for other in self._others(fold)]
+            tables = [self.run / table for table in names]
+            crops = without_doubtful(crops, tables, doubts.below, folder)
         validation = self._studies(part.validation)
         _write_studies(folder, training, validation)
         train_classifier(
@@ -253,6 +262,9 @@ class MemberSteps:
             after=(FOLDS, member, *points),
             work=work,
         )
+
+    def _others(self, fold: int) -> list[int]:
+        return [other for other in range(self.recipe.folds or 0) if other != fold]
 
     def _fold(self, fold: int) -> Fold:
         return read_folds(self.run)[fold]

@@ -33,6 +33,16 @@ class DetectorSet(Settings):
     axial_t2: DetectorSettings
 
 
+class DoubtSettings(Settings):
+    """Which training cells a classifier leaves out because their grade is not credible."""
+
+    judge: MemberName
+    """The classifier whose out-of-fold answers judge, at the points at which it trained."""
+    below: float = Field(default=0.05, gt=0, lt=1)
+    """Its probability of the given grade under which a cell is left out, where it also sees
+    another grade confidently."""
+
+
 class ClassifierSetup(Settings):
     """One stage-2 member of a cross-validated run."""
 
@@ -41,6 +51,8 @@ class ClassifierSetup(Settings):
     """The detector set at whose points it trains; the first one unless named."""
     crops: CropSettings
     classifier: ClassifierSettings
+    leave_out: DoubtSettings | None = None
+    """Training cells that are not trained on; None trains on all."""
 
 
 class Recipe(Settings):
@@ -108,7 +120,16 @@ class Recipe(Settings):
                     f"classifiers.{name}.points: found {member.points}, "
                     f"expected one of {', '.join(self.detectors)}"
                 )
+            self._check_judge(name, member)
         return self
+
+    def _check_judge(self, name: str, member: ClassifierSetup) -> None:
+        judges = [key for key, item in self.classifiers.items() if item.leave_out is None]
+        if member.leave_out is not None and member.leave_out.judge not in judges:
+            raise ValueError(
+                f"classifiers.{name}.leave_out.judge: found {member.leave_out.judge}, expected a "
+                f"classifier that leaves nothing out: {', '.join(judges) or 'there is none'}"
+            )
 
 
 MEAN_POINTS = "mean"

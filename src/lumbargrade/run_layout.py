@@ -55,6 +55,11 @@ def answers_file(name: str, points: str, fold: int) -> str:
     return f"answers_{name}_{points}_fold{fold}.csv"
 
 
+def answers_table(name: str, points: str, fold: int) -> str:
+    """Where that table lies."""
+    return f"{answers_step(name, fold)}/{answers_file(name, points, fold)}"
+
+
 def write_folds(folder: Path, folds: Sequence[Fold]) -> None:
     """Write ``split.json``."""
     text = json.dumps({"folds": [asdict(fold) for fold in folds]}, indent=1) + "\n"
