@@ -70,11 +70,11 @@ def score_intervals(
     groups = []
     for times in draw_studies(len(labels), resamples=resamples, seed=seed):
         for name, item in sums.items():
-            losses[name].append(_losses(times, item))
+            losses[name].append(part_losses(times, item))
         groups.append(agreement.figures(times))
         if on_draws is not None:
             on_draws(len(times))
-    drawn = {name: _named(np.concatenate(rows)) for name, rows in losses.items()}
+    drawn = {name: by_part(np.concatenate(rows)) for name, rows in losses.items()}
     whole = {name: _whole(item) for name, item in sums.items()}
     figures = GroupDraws.concatenate(groups)
     return ScoreIntervals(
@@ -96,9 +96,10 @@ def score_intervals(
     )
 
 
-def _losses(
+def part_losses(
     times: Float64[np.ndarray, "draw study"], sums: StudySums
 ) -> Float64[np.ndarray, "draw 4"]:
+    """The four parts of the score on each set of drawn studies; NaN where a draw has no label."""
     weight = times @ sums.weight
     losses: Float64[np.ndarray, "draw 4"] = np.full(weight.shape, np.nan)
     np.divide(times @ sums.loss, weight, out=losses, where=weight > 0)
@@ -107,10 +108,11 @@ def _losses(
 
 def _whole(sums: StudySums) -> dict[str, float]:
     everyone = np.ones((1, len(sums.weight)))
-    return {name: float(values[0]) for name, values in _named(_losses(everyone, sums)).items()}
+    return {name: float(values[0]) for name, values in by_part(part_losses(everyone, sums)).items()}
 
 
-def _named(losses: Float64[np.ndarray, "draw 4"]) -> dict[str, Float64[np.ndarray, "draw"]]:
+def by_part(losses: Float64[np.ndarray, "draw 4"]) -> dict[str, Float64[np.ndarray, "draw"]]:
+    """``score``, their mean, and each of ``PARTS``."""
     return {"score": losses.mean(axis=1)} | {
         part: losses[:, index] for index, part in enumerate(PARTS)
     }

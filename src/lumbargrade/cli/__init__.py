@@ -6,8 +6,10 @@ readable; nothing heavy is imported before a command needs it.
 """
 
 from lumbargrade.cli import bench as bench
+from lumbargrade.cli import compare as compare
 from lumbargrade.cli import demo as demo
 from lumbargrade.cli import evaluate as evaluate
+from lumbargrade.cli import evaluate_views as evaluate_views
 from lumbargrade.cli import inspect as inspect
 from lumbargrade.cli import locate as locate
 from lumbargrade.cli import phantom as phantom
