@@ -6,13 +6,16 @@ saw, of the same averaging that it will be applied to; it never changes which gr
 Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Float, Float64, Int
 from pydantic import Field
 from scipy.optimize import minimize_scalar
 
+from lumbargrade.any_severe import fit_odds, raise_largest
 from lumbargrade.labels import MISSING_GRADE
-from lumbargrade.metric import FAMILIES, FAMILY_INDEX
+from lumbargrade.metric import FAMILIES, FAMILY_INDEX, reweight_for_metric
 from lumbargrade.settings import Settings
 
 LARGEST_LOG_TEMPERATURE = float(np.log(4.0))
@@ -24,11 +27,16 @@ Answers = Float[np.ndarray, "*study 25 3"]
 
 
 class Calibration(Settings):
-    """What ``calibration.yaml`` holds: above 1 softens, below 1 sharpens."""
+    """What ``calibration.yaml`` holds: temperatures (above 1 softens, below 1 sharpens)."""
+
+    SILENT: ClassVar[frozenset[str]] = frozenset({"any_severe_odds"})
 
     spinal: float = Field(default=1.0, gt=0)
     foraminal: float = Field(default=1.0, gt=0)
     subarticular: float = Field(default=1.0, gt=0)
+    any_severe_odds: float = Field(default=1.0, gt=0)
+    """Of q alone, see :func:`lumbargrade.any_severe.raise_largest`; 1 leaves q as it follows from
+    p."""
 
     def by_target(self) -> Float64[np.ndarray, "25"]:
         """The temperature of each target."""
@@ -48,14 +56,25 @@ def apply_calibration(calibration: Calibration, probabilities: Answers) -> Answe
     return _temper(probabilities, calibration.by_target()[:, None])
 
 
+def metric_answers(
+    calibration: Calibration, probabilities: Answers
+) -> Float64[np.ndarray, "*study 25 3"]:
+    """The answers q that follow from calibrated p, the any-severe term's with its odds."""
+    return raise_largest(reweight_for_metric(probabilities), calibration.any_severe_odds)
+
+
 def fit_calibration(
-    labels: Int[np.ndarray, "study 25"], probabilities: Float[np.ndarray, "study 25 3"]
+    labels: Int[np.ndarray, "study 25"],
+    probabilities: Float[np.ndarray, "study 25 3"],
+    *,
+    any_severe: bool = False,
 ) -> Calibration:
     """Find each family's temperature, which minimises the plain log-loss of its labelled cells.
 
     Args:
         labels: grades, ``MISSING_GRADE`` where unlabelled.
         probabilities: p, not q.
+        any_severe: fit the odds of the largest canal answers, too, on the competition's score.
 
     Returns:
         A family without any label keeps 1.
@@ -65,7 +84,11 @@ def fit_calibration(
         cells = (index == FAMILY_INDEX) & (labels != MISSING_GRADE)
         if cells.any():
             temperatures[family.value] = _fit(labels[cells], probabilities[cells])
-    return Calibration(**temperatures)
+    calibration = Calibration(**temperatures)
+    if not any_severe:
+        return calibration
+    q = reweight_for_metric(apply_calibration(calibration, probabilities))
+    return calibration.model_copy(update={"any_severe_odds": fit_odds(labels, q)})
 
 
 def _fit(labels: Int[np.ndarray, "row"], probabilities: Float[np.ndarray, "row 3"]) -> float:

@@ -4,7 +4,7 @@ What must stay true: the resolved settings are saved with every run; variants ar
 copies of code.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -144,12 +144,34 @@ class DetectorMember(Settings):
 class CropSettings(Settings):
     """Crops in true geometry around each landmark."""
 
+    SILENT: ClassVar[frozenset[str]] = frozenset({"xy", "mask"})
     slices: int = Field(default=5, ge=1)
     size_px: int = Field(default=64, ge=16)
     side_mm: float = Field(default=42.0, gt=0)
     grid_px: int | None = Field(default=None, ge=64)
     """To compare: instead of ``side_mm``, cut ``size_px`` of the slice resized to a square of this
     many pixels, whatever its spacing and proportions (the reference: 64 of 512)."""
+    xy: Literal["fixed", "dynamic"] = "fixed"
+    """All slices of a crop around the point's one place in the plane, or each around where the
+    detector's heatmap has the structure on that slice."""
+    mask: bool = False
+    """Show the classifier, as a second channel, where the detector sees the structure."""
+
+    @property
+    def follow(self) -> bool:
+        """Whether crops need to know where the detector sees the structure on every slice."""
+        return self.xy == "dynamic" or self.mask
+
+    @property
+    def channels(self) -> int:
+        """The image, and the mask where there is one."""
+        return 2 if self.mask else 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a crop: slices, rows, columns; with a mask, channels before these."""
+        one = (self.slices, self.size_px, self.size_px)
+        return (self.channels, *one) if self.mask else one
 
 
 class AugmentSettings(Settings):
@@ -180,7 +202,7 @@ class AugmentSettings(Settings):
     brightness: float = Field(default=0.1, ge=0)
     contrast: float = Field(default=0.2, ge=0, lt=1)
     blur_probability: float = Field(default=0.0, ge=0, le=1)
-    view_dropout: float = Field(default=0.05, ge=0, lt=1)
+    view_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Probability of hiding all crops of a view, so that the others learn to answer for it."""
 
 

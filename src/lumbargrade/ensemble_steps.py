@@ -12,7 +12,12 @@ import numpy as np
 
 from lumbargrade.arrays import Labels
 from lumbargrade.atomic_files import write_beside
-from lumbargrade.calibration import Calibration, apply_calibration, fit_calibration
+from lumbargrade.calibration import (
+    Calibration,
+    apply_calibration,
+    fit_calibration,
+    metric_answers,
+)
 from lumbargrade.competition import read_submission, write_submission, write_table
 from lumbargrade.ensemble import fit_weights
 from lumbargrade.ensemble_comparison import (
@@ -24,7 +29,12 @@ from lumbargrade.ensemble_comparison import (
 )
 from lumbargrade.ensemble_file import ENSEMBLE_FILE, Ensemble, EnsemblePair
 from lumbargrade.labels import TARGETS
-from lumbargrade.metric import reweight_for_metric, undo_metric_weights, weighted_prior
+from lumbargrade.metric import (
+    competition_metric,
+    reweight_for_metric,
+    undo_metric_weights,
+    weighted_prior,
+)
 from lumbargrade.models import CALIBRATION
 from lumbargrade.out_of_fold import ANSWERS
 from lumbargrade.recipe_settings import MEAN_POINTS, Recipe
@@ -64,7 +74,8 @@ def ensemble_steps(recipe: Recipe, run: Path, labels: Mapping[str, Labels]) -> l
 
     def calibrate(folder: Path) -> None:
         _, truth, p = read_chosen(ANSWERS, ENSEMBLE)
-        fit_calibration(truth, p).to_yaml(folder / CALIBRATION)
+        fitted = fit_calibration(truth, p, any_severe=recipe.fit_any_severe)
+        fitted.to_yaml(folder / CALIBRATION)
 
     def evaluate(folder: Path) -> None:
         _, truth, p = read_chosen(ANSWERS, ENSEMBLE)
@@ -75,12 +86,21 @@ def ensemble_steps(recipe: Recipe, run: Path, labels: Mapping[str, Labels]) -> l
             "weighted prior": np.broadcast_to(undo_metric_weights(weighted_prior(truth)), p.shape),
         }
         scores = {name: asdict(parts) for name, parts in scores_of(truth, answers).items()}
+        if recipe.fit_any_severe:
+            q = metric_answers(calibration, answers["calibrated"])
+            scores["with any-severe odds"] = asdict(competition_metric(truth, q))
         write_beside(folder / SCORES, json.dumps(scores, indent=1) + "\n")
 
     settings = recipe.ensemble.model_dump(mode="json")
     return [
         Step(name=ENSEMBLE, kind="ensemble", settings=settings, after=answers, work=join),
-        Step(name=CALIBRATED, kind="calibration", settings={}, after=(ENSEMBLE,), work=calibrate),
+        Step(
+            name=CALIBRATED,
+            kind="calibration",
+            settings={"fit_any_severe": True} if recipe.fit_any_severe else {},
+            after=(ENSEMBLE,),
+            work=calibrate,
+        ),
         Step(
             name=EVALUATION,
             kind="evaluation",

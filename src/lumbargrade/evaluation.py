@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.agreement import calibration_error, quadratic_kappa, severity_auc
+from lumbargrade.any_severe import AnySevereMaximum, any_severe_maximum
 from lumbargrade.arrays import Labels
 from lumbargrade.competition import Submission
 from lumbargrade.labels import GRADES, MISSING_GRADE, TARGETS
@@ -61,6 +62,7 @@ class Evaluation:
     """Family → expected calibration error of p(severe); None without a labelled row."""
     loss_by_target: dict[str, float | None]
     """Column of ``train.csv`` → weighted mean log-loss; None where nothing is labelled."""
+    any_severe_maximum: AnySevereMaximum
 
 
 def align(
@@ -159,6 +161,7 @@ def evaluate(aligned: Aligned) -> Evaluation:
             target.column: float(loss) if np.isfinite(loss) else None
             for target, loss in zip(TARGETS, losses, strict=True)
         },
+        any_severe_maximum=any_severe_maximum(labels, answers),
     )
 
 

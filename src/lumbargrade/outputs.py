@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lumbargrade.any_severe import raise_largest
 from lumbargrade.atomic_files import make_folder, write_together
 from lumbargrade.competition import table_text, write_grades, write_points
 from lumbargrade.labels import GRADES, TARGETS, VIEWS, Flag, Target, View
@@ -27,6 +28,8 @@ GRADES_CSV = "grades.csv"
 REPORT_HTML = "report.html"
 PREDICTIONS_CSV = "predictions.csv"
 POINTS_CSV = "points.csv"
+ANY_SEVERE_ODDS = "any_severe_odds"
+"""Among ``models`` in ``grades.json``, where q does not follow from p alone."""
 
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*")
 _CSV_COLUMNS = (
@@ -54,10 +57,11 @@ def study_folder(out: Path, study_id: str) -> Path:
 def grades_document(prediction: Prediction) -> dict[str, Any]:
     """The content of ``grades.json``, keys in their documented order, numbers unrounded."""
     grades = prediction.grades
+    odds = {ANY_SEVERE_ODDS: grades.any_severe_odds} if grades.any_severe_odds != 1 else {}
     return {
         "schema": SCHEMA,
         "study_id": grades.study_id,
-        "models": {"hash": grades.models_hash, "name": grades.models_name},
+        "models": {"hash": grades.models_hash, "name": grades.models_name, **odds},
         "source": {"sop_instances_sha256": prediction.sop_instances_sha256},
         "warnings": list(grades.warnings),
         "views": {view.value: _view_entry(prediction, view) for view in VIEWS},
@@ -191,16 +195,18 @@ def _grades_of_document(document: dict[str, Any], study: Study) -> Grades:
         [[row["probabilities"][grade.value] for grade in GRADES] for row in rows], dtype=np.float64
     )
     series_ids = {series.series_uid: series.series_id for series in study.series}
+    odds = float(document["models"].get(ANY_SEVERE_ODDS, 1.0))
     return Grades(
         study_id=study.study_id,
         study_uid=study.study_uid,
         probabilities=probabilities,
-        metric_probabilities=reweight_for_metric(probabilities),
+        metric_probabilities=raise_largest(reweight_for_metric(probabilities), odds),
         points=tuple(_point_of_entry(row["point"], series_ids) for row in rows),
         flags=tuple(tuple(Flag(flag) for flag in row["flags"]) for row in rows),
         warnings=tuple(document["warnings"]),
         models_hash=document["models"]["hash"],
         models_name=document["models"]["name"],
+        any_severe_odds=odds,
     )
 
 

@@ -4,7 +4,7 @@ What must stay true: a recipe trains on one split or on folds, never on both; ea
 are complete, those of the recipe where the member says nothing else.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -58,6 +58,8 @@ class ClassifierSetup(Settings):
 class Recipe(Settings):
     """A whole training: split or folds, stage 1, crops, stage 2."""
 
+    SILENT: ClassVar[frozenset[str]] = frozenset({"fit_any_severe"})
+
     name: str
     seed: int = 0
     data_licence: str = "not stated"
@@ -81,6 +83,9 @@ class Recipe(Settings):
     """With ``folds``: classifiers by name; each says where it differs from the above."""
     ensemble: EnsembleSettings = EnsembleSettings()
     """With ``folds``: how the members' answers become one."""
+    fit_any_severe: bool = False
+    """Fit, with the temperatures, a factor on the odds of each study's largest canal answer q, for
+    the metric's any-severe term; p stays as it is."""
 
     @classmethod
     def resolved(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +106,29 @@ class Recipe(Settings):
             "detectors": {name: merged(shared, item) for name, item in sets.items()},
             "classifiers": {name: merged(graded, item) for name, item in members.items()},
         }
+
+    @property
+    def follow(self) -> bool:
+        """Whether a classifier's crops need the points' tracks."""
+        return any(setup.crops.follow for setup in self._setups())
+
+    def _setups(self) -> "tuple[ClassifierSetup | Recipe, ...]":
+        return tuple(self.classifiers.values()) or (self,)
+
+    @model_validator(mode="after")
+    def _check_tracks(self) -> Self:
+        for setup in self._setups():
+            if setup.crops.follow and setup.classifier.augment.jitter_from_found:
+                raise ValueError(
+                    "crops.xy: dynamic and crops.mask follow the detectors' heatmaps, "
+                    "jitter_from_found cuts at marked points, which have none: choose one"
+                )
+        if self.crops.follow and self.grade_marked_points:
+            raise ValueError(
+                "crops.xy: dynamic and crops.mask follow the detectors' heatmaps, "
+                "grade_marked_points cuts at marked points, which have none: choose one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:

@@ -128,6 +128,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Where a landmark's structure lies on the slices around it, as the heatmaps say.
+
+    Steps follow the order of the landmark's stack, as many before its own slice as after it.
+    """
+
+    offsets_lps_mm: Float64[np.ndarray, "step 3"]
+    """From the landmark's position; zero in the middle, NaN where no slice tells."""
+    heights: Float64[np.ndarray, "step"]
+    """Of the heatmap there, 0 to 1; 0 where no slice tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Landmark:
     """Where a target was found, or why it was not."""
 
@@ -139,6 +152,8 @@ class Landmark:
     say what their detectors' evidence is worth."""
     flags: tuple[Flag, ...] = ()
     evidence: Evidence | None = None
+    track: Track | None = None
+    """None unless the detector was asked to follow the structure, or there is no position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +167,8 @@ class Crop:
     """False where the stack has no such slice."""
     affine: Affine
     """(slice, row, column, 1) → LPS mm of the middle slice of the crop."""
+    mask: Float32[np.ndarray, "slice row column"] | None = None
+    """Where the detector sees the structure, 0..1; None unless asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,9 +196,12 @@ class Grades:
     probabilities: Float64[np.ndarray, "25 3"]
     """Calibrated p; rows sum to 1."""
     metric_probabilities: Float64[np.ndarray, "25 3"]
-    """q, proportional to (1, 2, 4) · p: the answers that minimise the competition metric."""
+    """q, proportional to (1, 2, 4) · p: the answers that minimise the competition metric; the
+    largest canal answer with ``any_severe_odds``."""
     points: tuple[PointOnSlice | None, ...]
     flags: tuple[tuple[Flag, ...], ...]
     warnings: tuple[str, ...]
     models_hash: str
     models_name: str
+    any_severe_odds: float = 1.0
+    """Factor on the odds of the largest canal q; 1 unless the models' calibration has one."""

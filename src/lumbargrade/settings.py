@@ -5,11 +5,17 @@ What must stay true: an unknown key fails and names the allowed ones.
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    model_serializer,
+)
 
 from lumbargrade.atomic_files import write_beside
 
@@ -22,6 +28,17 @@ class Settings(BaseModel):
     """Base of all settings: strict, frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    SILENT: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are not written where they have their default: options that came later, so that
+    what was written before them keeps its bytes and hashes."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_silent(self, write: Callable[[Self], Any]) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        silent = {name for name in self.SILENT if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in document.items() if name not in silent}
 
     @classmethod
     def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Self:

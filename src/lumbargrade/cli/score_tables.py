@@ -46,6 +46,7 @@ def score_tables(card: Scorecard) -> RenderableType:
         Text("\nAgreement", style=_TITLE_STYLE),
         _agreement_table(card),
         Text(_AGREEMENT_NOTE, style=_NOTE_STYLE),
+        Text(f"\n{_any_severe_words(card)}"),
         Text("\nLoss by condition and level; below, graded rows", style=_TITLE_STYLE),
         _cells_table(card),
         Text("yellow: worse than the weighted prior of the cell", style=_NOTE_STYLE),
@@ -110,6 +111,14 @@ def _families_and_conditions(
         members = [condition for condition in CONDITIONS if condition.family is family]
         for condition in members if len(members) > 1 else ():
             yield conditions[condition.value], intervals.get(condition.value)
+
+
+def _any_severe_words(card: Scorecard) -> str:
+    found = card.evaluation.any_severe_maximum
+    return (
+        f"Any severe: largest canal answer {found.answered:.3f} in the mean, true share "
+        f"{found.true:.3f}; its odds times {found.best_odds:.2f} would gain {found.gain:.4f} here"
+    )
 
 
 def _cells_table(card: Scorecard) -> Table:
