@@ -1,4 +1,6 @@
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -7,6 +9,8 @@ import torch
 from torch import Tensor
 
 from fake_crops import CROPS, NO_CHANGES, TINY, fake_studies, fake_study
+from fake_prepared import fake_landmarks, fake_volume
+from lumbargrade.arrays import Labels
 from lumbargrade.classifier.augment import (
     BLUR_PX,
     _blur_some,
@@ -14,10 +18,18 @@ from lumbargrade.classifier.augment import (
     draw_changes,
     mirror_study,
 )
-from lumbargrade.classifier.dataset import CropBatch, StudyCrops, shuffled_groups, to_batch
+from lumbargrade.classifier.dataset import (
+    CropBatch,
+    StudyCrops,
+    collect_crops,
+    shuffled_groups,
+    to_batch,
+)
 from lumbargrade.classifier.train import training_crop_settings
-from lumbargrade.config import AugmentSettings
-from lumbargrade.labels import MIRROR_TARGET
+from lumbargrade.config import AugmentSettings, CropSettings
+from lumbargrade.crops import cut_crops
+from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
+from lumbargrade.records import Landmark, ViewVolume
 
 ALL = AugmentSettings(
     view_dropout=0.3, horizontal_flip=0.5, vertical_flip=0.5, blur_probability=0.5
@@ -97,6 +109,92 @@ def test_view_dropout_never_hides_everything() -> None:
             assert exists[view].all() or not exists[view].any()
         hidden += int((~exists).sum())
     assert hidden > 0
+
+
+def test_each_view_is_hidden_in_one_of_ten_draws_for_itself() -> None:
+    """1,200 draws: the standard error of each share is 0.009."""
+    study = fake_study("1", WIDE)
+    first_cells = [0, 5, 15]
+    draws = [
+        draw_changes([study], CROPS, AugmentSettings(), seed=0, epoch=epoch).hidden[0, first_cells]
+        for epoch in range(1200)
+    ]
+    hidden = torch.stack(draws).double()
+    np.testing.assert_allclose(hidden.mean(dim=0), 0.1, atol=0.03)
+    both = hidden.T @ hidden / len(hidden)
+    np.testing.assert_allclose(both[[0, 0, 1], [1, 2, 2]], 0.01, atol=0.01)
+
+
+def test_a_mirrored_study_is_the_study_cut_from_mirrored_images_and_points() -> None:
+    """Left and right of images, points and labels are exchanged by one and the same swap."""
+    rng = np.random.default_rng(0)
+    volumes = {view: fake_volume(view, rng) for view in View}
+    labels = rng.integers(0, 3, 25)
+    crops = CropSettings(slices=3, size_px=16, side_mm=64.0)
+    points = fake_landmarks()[:25] + rng.uniform(-6, 6, (25, 3))
+    points[7] = np.nan
+    mirrored_points = points[MIRROR_TARGET] * [-1, 1, 1]
+    study = cut_study(volumes, points, labels, crops)
+    mirrored = cut_study(
+        {view: mirrored_volume(volume) for view, volume in volumes.items()},
+        mirrored_points, labels[MIRROR_TARGET], crops,
+    )  # fmt: skip
+    swapped = mirror_study(to_batch([study]))
+    expected = to_batch([mirrored])
+    assert torch.equal(swapped.labels, expected.labels)
+    assert torch.equal(swapped.slice_present, expected.slice_present)
+    difference = (swapped.pixels.int() - expected.pixels.int()).abs()
+    assert difference.max() <= 1  # rounding of the samples' places
+    assert (difference > 0).float().mean() < 0.01
+    assert not swapped.slice_present[0, MIRROR_TARGET[7]].any()
+
+
+def cut_study(
+    volumes: Mapping[View, ViewVolume], points: np.ndarray, labels: Labels, crops: CropSettings
+) -> StudyCrops:
+    landmarks = [
+        Landmark(
+            target=target,
+            position_lps_mm=None if np.isnan(point).any() else point,
+            score=1.0,
+        )
+        for target, point in zip(TARGETS, points, strict=True)
+    ]
+    return collect_crops("1", cut_crops(volumes, landmarks, crops), labels, crops)
+
+
+def mirrored_volume(volume: ViewVolume) -> ViewVolume:
+    """The same images of a patient whose left and right are exchanged, in the usual order."""
+    reflect = np.diag([-1.0, 1, 1, 1])
+    affines = reflect @ volume.affines
+    if volume.view is View.AXIAL_T2:
+        columns = volume.slices[0].shape[1]
+        affines[:, :, 3] += affines[:, :, 2] * (columns - 1)
+        affines[:, :, 2] *= -1
+        return replace(volume, slices=[item[:, ::-1] for item in volume.slices], affines=affines)
+    affines = affines[::-1].copy()
+    affines[:, :, 0] *= -1
+    return replace(volume, slices=volume.slices[::-1], affines=affines)
+
+
+def test_masks_move_with_their_images_and_keep_their_brightness() -> None:
+    """Image and mask alike are turned, shifted, mirrored and taken from other slices."""
+    settings = ALL.model_copy(
+        update={"blur_probability": 0.0, "brightness_contrast_probability": 0}
+    )
+    studies = fake_studies(3, WIDE)
+    doubled = [
+        replace(study, pixels=np.stack([study.pixels, study.pixels], axis=1)) for study in studies
+    ]
+    images, batch = changed(studies, settings)
+    both, with_masks = changed(doubled, settings)
+    assert both.shape == (3, 25, 2, *images.shape[2:])
+    assert torch.equal(with_masks.slice_present, batch.slice_present)
+    torch.testing.assert_close(both[:, :, 0], images)
+    torch.testing.assert_close(both[:, :, 1], images)
+    relit, _ = changed(doubled, ALL)
+    torch.testing.assert_close(relit[:, :, 1], images)
+    assert (relit[:, :, 0] - images).abs().max() > 0.05
 
 
 def test_order_of_studies_does_not_change_the_batches() -> None:

@@ -115,3 +115,15 @@ def test_a_mix_follows_from_seed_epoch_and_study_alone() -> None:
     assert torch.equal(together.kept[1:], alone.kept)
     later = draw_mix([two], CROPS, MIXUP, seed=0, epoch=1)
     assert not torch.equal(alone.kept, later.kept)
+
+
+@pytest.mark.parametrize("settings", [AugmentSettings(), MIXUP], ids=["cutmix", "mixup"])
+def test_masks_are_mixed_as_their_images_are(settings: AugmentSettings) -> None:
+    studies = fake_studies(4)
+    batch, mix = to_batch(studies), draw_mix(studies, CROPS, settings, seed=0, epoch=0)
+    images = batch.pixels.float()
+    mixed, targets = apply_mix(images, batch, mix)
+    both, same_targets = apply_mix(torch.stack([images, images], dim=2), batch, mix)
+    assert torch.equal(both[:, :, 0], mixed)
+    assert torch.equal(both[:, :, 1], mixed)
+    assert torch.equal(same_targets, targets)

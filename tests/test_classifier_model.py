@@ -51,6 +51,24 @@ def test_a_missing_crop_is_answered_by_the_others_of_its_level(model: GradeClass
     assert reached == [8, 13, 18, 23]
 
 
+def test_a_missing_crop_is_a_learned_vector_and_no_black_image(model: GradeClassifier) -> None:
+    """Its pixels are not looked at, black or not; its condition's vector is."""
+    images, present = random_crops(1)
+    absent = present.clone()
+    absent[0, 8] = False  # left foramen L4/L5
+    torch.nn.init.normal_(model.missing)
+    answer = model(images, absent)
+    black = images.clone()
+    black[0, 8] = 0.0
+    assert torch.equal(model(black, absent), answer)
+    assert (model(black, present) - answer)[0, 8].abs().max() > 1e-4
+    (gradient,) = torch.autograd.grad(answer[0, 8].sum(), model.missing)
+    reached = gradient.abs().amax(dim=1) > 0
+    assert reached.tolist() == [False, True, False, False, False]
+    (gradient,) = torch.autograd.grad(model(images, present).sum(), model.missing)
+    assert gradient.abs().max() == 0
+
+
 def test_all_crops_missing_still_gives_finite_logits(model: GradeClassifier) -> None:
     images, present = random_crops(1)
     assert torch.isfinite(model(images, torch.zeros_like(present))).all()
@@ -113,3 +131,23 @@ def test_resized_crops_reach_the_encoder_in_the_asked_size() -> None:
     assert seen == [torch.Size([125, 1, 64, 64])]
     larger = torch.nn.functional.interpolate(images[0], (64, 64), mode="bilinear")[None]
     torch.testing.assert_close(logits, model(larger, present), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("input_px", [None, 48])
+def test_a_mask_is_a_second_channel_that_is_looked_at(input_px: int | None) -> None:
+    torch.manual_seed(0)
+    settings = TINY.model_copy(update={"input_px": input_px})
+    model = GradeClassifier(settings, channels=2).eval()
+    seen: list[torch.Size] = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    images, present = random_crops(1)
+    masks = torch.rand(images.shape, generator=torch.Generator().manual_seed(1))
+    both = torch.stack([images, masks], dim=2)
+    logits = model(both, present)
+    size = input_px or 32
+    assert seen == [torch.Size([125, 2, size, size])]
+    other = both.clone()
+    other[0, 8, 1] = 0.0  # the mask of the left foramen L4/L5
+    moved = (model(other, present) - logits)[0].abs().amax(dim=1)
+    assert (moved[[3, 8, 13, 18, 23]] > 0).all()
+    assert moved[[0, 7, 24]].max() == 0

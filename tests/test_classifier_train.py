@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,40 @@ def test_training_without_changes_sees_what_inference_sees() -> None:
     assert isinstance(loss, torch.Tensor)
     torch.testing.assert_close(loss, expected)
     assert task.augment == NO_CHANGES
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_unlabelled_cells_have_no_gradient_through_mixing_and_augmentation(weighted: bool) -> None:
+    """With cutmix of every pair, and smoothed labels: not in the answers, nor in the images."""
+    settings = TINY.model_copy(
+        update={"augment": AugmentSettings(view_dropout=0), "label_smoothing": 0.1, "dropout": 0.0}
+    )
+    studies = fake_studies(2, training_crop_settings(CROPS, settings))
+    for study, level in zip(studies, (1, 3), strict=True):
+        study.labels[level::5] = MISSING_GRADE
+    member = ClassifierMember(crops=CROPS, classifier=settings)
+    task = ClassifierTask(studies, studies, member, settings.fit, seed=0, weighted=weighted)
+    (batch,) = task.batches(0)
+    torch.manual_seed(0)
+    model = GradeClassifier(settings).eval()
+    kept: list[torch.Tensor] = []
+
+    class Watched(torch.nn.Module):
+        def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = model(images.requires_grad_(True), present)
+            logits.retain_grad()
+            kept.extend([images, logits])
+            return logits
+
+    loss = task.loss(Watched(), batch)
+    torch.autograd.backward(loss["loss"] if isinstance(loss, Mapping) else loss)
+    images, logits = kept
+    labelled = apply_changes(batch.crops, batch.changes, CROPS)[1].labels != MISSING_GRADE
+    assert 0 < (~labelled).sum() < 20
+    for gradient in (logits.grad, images.grad):
+        assert gradient is not None
+        reached = gradient.abs().flatten(2).amax(dim=2) > 0
+        assert torch.equal(reached, labelled)
 
 
 def test_prior_counts_labelled_cells_by_family_and_level() -> None:

@@ -119,6 +119,15 @@ def test_crop_never_crosses_stacks() -> None:
     np.testing.assert_allclose(crop.pixels[:, 16, 16] * 255, [10, 20, 30, 0, 0], atol=1e-4)
 
 
+@pytest.mark.parametrize("beside", [-0.49, -0.3, 0.0, 0.3, 0.49])
+def test_a_point_between_slices_is_shown_by_whole_slices_never_by_a_mixture(beside: float) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (100, 120), dtype=np.uint8) for _ in range(7)]
+    crop = crop_at(sagittal_volume(images), (3 + beside, 50.5, 60.5))
+    expected = np.stack([image[35:67, 45:77] for image in images[1:6]]) / 255
+    np.testing.assert_allclose(crop.pixels, expected, atol=1e-6)
+
+
 def test_one_slice_stack_gives_one_slice() -> None:
     crop = crop_at(sagittal_volume([gradient()]), (0, 50, 60))
     assert crop.slice_present.tolist() == [False, False, True, False, False]

@@ -18,6 +18,7 @@ from lumbargrade.bundle import strip_run
 from lumbargrade.competition import read_points, read_submission
 from lumbargrade.cross_validation import CrossValidated, run_cross_validation
 from lumbargrade.ensemble_file import Ensemble
+from lumbargrade.member_steps import MemberSteps
 from lumbargrade.models import open_models
 from lumbargrade.out_of_fold import read_landmarks
 from lumbargrade.pipeline import Pipeline
@@ -282,6 +283,27 @@ def test_a_strip_that_fails_leaves_the_earlier_bundle(
         strip_run(finished.out, out)
     assert files_of(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings"),
+    [
+        ({}, {}),
+        ({"crops.xy": "dynamic"}, {"follow": True}),
+        ({"crops.mask": True}, {"follow": True}),
+    ],
+)
+def test_points_are_found_with_tracks_where_a_classifier_follows_them(
+    tmp_path: Path, changes: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """Otherwise the step's settings stay empty, as they were: finished runs stay finished."""
+    members = MemberSteps(
+        recipe=Recipe.from_dict(TINY, changes), run=tmp_path, cache=tmp_path, facts={},
+        device="cpu", stop=Stop(),
+    )  # fmt: skip
+    points = [step for step in members.steps() if step.kind.startswith("points ")]
+    assert len(points) == 4
+    assert all(step.settings == settings for step in points)
 
 
 def test_the_report_shows_every_way_step_and_member_and_needs_nothing_else(

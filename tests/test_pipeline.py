@@ -60,8 +60,13 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     calls: dict[str, Any] = {"crops": []}
 
     def find(
-        detectors: Any, volumes: Mapping[View, ViewVolume], confidence: Any = None
+        detectors: Any,
+        volumes: Mapping[View, ViewVolume],
+        confidence: Any = None,
+        *,
+        follow: bool = False,
     ) -> tuple[Landmark, ...]:
+        calls["follow"] = follow
         landmarks = FakePredictor().run(make_study()).landmarks
         return tuple(replace(item, score=detectors[View.SAGITTAL_T2].score) for item in landmarks)
 
@@ -152,6 +157,17 @@ def test_every_detector_meets_every_classifier_and_answers_are_averaged(
     assert len(stages["crops"]) == 6
     assert len({id(crops) for crops in stages["crops"]}) == 4  # cut once per detector and settings
     assert {point.score for point in prediction.grades.points if point is not None} == {0.8}
+
+
+def test_detectors_follow_structures_where_any_classifier_asks_for_it(
+    stages: dict[str, Any],
+) -> None:
+    make_pipeline().predict(make_study())
+    assert stages["follow"] is False
+    masked = SMALL.model_copy(update={"mask": True})
+    with pytest.raises(ValueError, match="has no track"):  # the stand-in gives none
+        make_pipeline(classifiers=(classifier(SMALL, 0), classifier(masked, 1))).run(make_study())
+    assert stages["follow"] is True
 
 
 def test_the_same_study_gives_the_same_answer_twice(stages: dict[str, Any]) -> None:

@@ -131,12 +131,12 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(
     calls = 0
     find = find_landmarks
 
-    def interrupted(*arguments: object) -> object:
+    def interrupted(*arguments: object, **options: object) -> object:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return find(*arguments)  # type: ignore[arg-type]
+        return find(*arguments, **options)  # type: ignore[arg-type]
 
     out = tmp_path / "cut"
     with monkeypatch.context() as patch:
@@ -233,9 +233,46 @@ def test_one_classifier_trains_at_found_or_at_marked_points(
     score = train_one_classifier(TINY, cache, out, landmarks=landmarks, device="cpu")
     files = files_of(out)
     assert files.pop("split.json")
+    answers = files.pop("out_of_fold.csv")
+    if at_found_points:
+        assert answers == (finished.out / "out_of_fold.csv").read_bytes()
     same = files == files_of(finished.out / "members/classifier/fold0")
     assert same is at_found_points
     assert (score == finished.score) is at_found_points
+
+
+def test_crops_may_follow_tracks_and_show_masks_in_training_and_answers_alike(
+    finished: RunSummary, cache: Path, tmp_path: Path
+) -> None:
+    crops = CropSettings(slices=3, size_px=16, side_mm=64.0, xy="dynamic", mask=True)
+    recipe, out = TINY.model_copy(update={"crops": crops}), tmp_path / "run"
+    for view in View:
+        member = f"members/detector_{view}"
+        shutil.copytree(finished.out / member, out / member)
+    summary = run_recipe(recipe, cache, out, device="cpu")
+    points = "points_out_of_fold.csv"
+    assert (out / points).read_bytes() == (finished.out / points).read_bytes()
+    plain = read_landmarks(finished.out / "landmarks.jsonl")
+    found = read_landmarks(out / "landmarks.jsonl")
+    for study_id, landmarks in found.items():
+        for item, bare in zip(landmarks, plain[study_id], strict=True):
+            assert bare.track is None
+            assert (item.track is None) == (item.position_lps_mm is None)
+            assert (item.score, item.flags) == (bare.score, bare.flags)
+    weights = load_weights(out / "members/classifier/fold0" / WEIGHTS)
+    first = next(value for value in weights.values() if value.ndim == 4)
+    assert first.shape[1] == 2
+    assert summary.score != finished.score
+    alone = tmp_path / "alone"
+    score = train_one_classifier(
+        recipe, cache, alone, landmarks=out / "landmarks.jsonl", device="cpu"
+    )
+    assert score == summary.score
+    no_tracks = finished.out / "landmarks.jsonl"
+    with pytest.raises(ConfigError, match="have no tracks"):
+        train_one_classifier(recipe, cache, tmp_path / "bare", landmarks=no_tracks)
+    with pytest.raises(ConfigError, match=r"crops.xy: dynamic wants .* give --landmarks"):
+        train_one_classifier(recipe, cache, tmp_path / "marked")
 
 
 def test_landmarks_of_another_split_are_refused(

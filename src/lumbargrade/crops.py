@@ -12,12 +12,16 @@ from jaxtyping import Float32, Float64
 
 from lumbargrade.arrays import Affine, Point
 from lumbargrade.config import CropSettings
-from lumbargrade.geometry import Location, locate, lps_to_slices, spacing_of
+from lumbargrade.geometry import Location, locate, spacing_of
 from lumbargrade.labels import View
 from lumbargrade.records import Crop, Landmark, ViewVolume
+from lumbargrade.tracks import slice_centres, slice_marks
 
 PIXEL_SCALE = 255.0
 """A volume's brightest pixel, which becomes 1.0 in a crop."""
+
+MASK_SIGMA_MM = 4.0
+"""Of the Gaussians of a mask: about the width of the labels that taught the detector."""
 
 MIRROR_AXIS = {View.SAGITTAL_T2: -3, View.SAGITTAL_T1: -3, View.AXIAL_T2: -1}
 """The axis of (…, slice, row, column) that runs between the patient's right and left, per view."""
@@ -29,8 +33,8 @@ def cut_crops(
     """Cut one crop per landmark.
 
     The middle slice is the one that shows the landmark best; its neighbours are those of the same
-    stack. Each slice is sampled around the landmark's foot point on it, along its own rows and
-    columns.
+    stack. Each slice is sampled around the landmark's foot point on it (``xy: dynamic``: around
+    where its track has the structure), along its own rows and columns.
 
     Args:
         volumes: the study's views; one that is missing has no entry.
@@ -41,7 +45,8 @@ def cut_crops(
         One entry per landmark; None where it has no position.
 
     Raises:
-        ValueError: a landmark has a position on a view that is not among the volumes.
+        ValueError: a landmark has a position on a view that is not among the volumes, or no track
+            where the settings want one.
     """
     return [_cut(volumes, landmark, settings) for landmark in landmarks]
 
@@ -70,19 +75,45 @@ def _cut(
     shapes = np.array([image.shape for image in volume.slices])
     middle = locate(volume.affines, shapes, landmark.position_lps_mm)
     indices = stack_neighbours(volume.stack_ids, middle.slice_index, settings.slices)
-    feet = lps_to_slices(volume.affines, landmark.position_lps_mm)[:, 1:]
+    present = np.array([index is not None for index in indices])
+    shown = [index for index in indices if index is not None]
+    centres = slice_centres(volume.affines[shown], landmark, dynamic=settings.xy == "dynamic")
     pixels = np.zeros((settings.slices, settings.size_px, settings.size_px), dtype=np.float32)
-    for k, index in enumerate(indices):
-        if index is not None:
-            pixels[k] = sample_plane(
-                volume.slices[index], feet[index], spacing_of(volume.affines[index])[1:], settings
-            )
+    for k, index, centre in zip(np.flatnonzero(present), shown, centres, strict=True):
+        pixels[k] = sample_plane(
+            volume.slices[index], centre, spacing_of(volume.affines[index])[1:], settings
+        )
+    mask = None
+    if settings.mask:
+        mask = np.zeros_like(pixels)
+        mask[present] = _mask(volume, shown, centres, landmark, settings)
     return Crop(
         target=landmark.target,
         pixels=pixels,
-        slice_present=np.array([index is not None for index in indices]),
+        slice_present=present,
         affine=_crop_affine(volume, middle, settings),
+        mask=mask,
     )
+
+
+def _mask(
+    volume: ViewVolume,
+    shown: Sequence[int],
+    centres: Float64[np.ndarray, "slice 2"],
+    landmark: Landmark,
+    settings: CropSettings,
+) -> Float32[np.ndarray, "slice row column"]:
+    """On each slice a Gaussian where the detector sees the structure, as high as its heatmap."""
+    marks, heights = slice_marks(volume.affines[shown], landmark)
+    samples = np.arange(settings.size_px) - (settings.size_px - 1) / 2
+    planes = []
+    for index, offset_px, height in zip(shown, marks - centres, heights, strict=True):
+        spacing_mm = spacing_of(volume.affines[index])[1:]
+        pitch = pitch_mm(volume.slices[index].shape, spacing_mm, settings)
+        away_mm = samples * pitch[:, None] - (offset_px * spacing_mm)[:, None]  # (axis, sample)
+        along = np.exp(-0.5 * (away_mm / MASK_SIGMA_MM) ** 2)
+        planes.append(height * np.outer(along[0], along[1]))
+    return np.stack(planes).astype(np.float32)
 
 
 def stack_neighbours(stack_ids: np.ndarray, middle: int, count: int) -> list[int | None]:

@@ -140,14 +140,16 @@ class MemberSteps:
                 }
                 for study in self._studies(left):
                     with self.stop.held():
-                        known[study.study_id] = find_landmarks(detectors, study.volumes)
+                        known[study.study_id] = find_landmarks(
+                            detectors, study.volumes, follow=self.recipe.follow
+                        )
                         append_landmarks(folder / LANDMARKS, study.study_id, known[study.study_id])
             write_points_table(folder / points_file(name, fold), studies, known)
 
         return Step(
             name=points_step(name, fold),
             kind=f"points {name}",
-            settings={},
+            settings={"follow": True} if self.recipe.follow else {},
             after=(FOLDS, *members.values()),
             work=work,
         )

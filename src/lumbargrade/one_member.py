@@ -5,19 +5,20 @@ whole recipe would train it on.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
+from lumbargrade.competition import write_submission
 from lumbargrade.detector.train import train_detector
 from lumbargrade.extra_slices import arrays_of_slices, claimed_slices, opened_slices
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import split_studies
 from lumbargrade.labels import View
 from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
-from lumbargrade.out_of_fold import marked_landmarks, read_landmarks
+from lumbargrade.out_of_fold import ANSWERS, Landmarks, marked_landmarks, read_landmarks
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
 from lumbargrade.recipe import PREPARED, detector_settings
 from lumbargrade.recipe_settings import Recipe, split_of
@@ -86,6 +87,7 @@ def train_one_classifier(
     out: Path,
     *,
     landmarks: Path | None = None,
+    training_seed: int | None = None,
     device: str = "auto",
     workers: int = 1,
     stop: Stop | None = None,
@@ -98,6 +100,8 @@ def train_one_classifier(
         out: the member's folder.
         landmarks: ``landmarks.jsonl`` of a run on the same data and split; None for the marked
             points, and then all studies but the validation ones train.
+        training_seed: of initial weights, order and augmentation; None for the recipe's, which
+            cuts the split either way.
         device: auto, cpu, cuda, cuda:N or mps.
         workers: processes for preparing.
         stop: asks the training to stop after a step.
@@ -110,11 +114,10 @@ def train_one_classifier(
             settings, data or landmarks.
         Stopped: the training was asked to stop; the same call goes on.
     """
-    if landmarks is None and recipe.classifier.augment.jitter_from_found:
-        raise ConfigError(
-            "classifier.augment.jitter_from_found wants the points of a run: give --landmarks"
-        )
+    if landmarks is None:
+        _check_marked_points_do(recipe)
     fractions = split_of(recipe)
+    seed = recipe.seed if training_seed is None else training_seed
     with held_folder(out):
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
@@ -124,7 +127,7 @@ def train_one_classifier(
             out,
             split,
             data_sha256(list(facts.values())),
-            seed=recipe.seed,
+            seed=seed,
             landmarks_sha256=_sha256(landmarks),
         )
         if landmarks is None:
@@ -139,6 +142,8 @@ def train_one_classifier(
                 f"{landmarks} holds no points of {len(absent)} studies of the split, "
                 f"among them {min(absent)}: is it of a run on these data with this recipe?"
             )
+        if landmarks is not None and recipe.crops.follow:
+            _check_tracks(landmarks, points)
         studies, errors = _opened(cache, training_ids), None
         if landmarks is None:
             wide = training_crop_settings(recipe.crops, recipe.classifier)
@@ -147,18 +152,33 @@ def train_one_classifier(
             training, errors = cut_training_crops(recipe, studies, points)
         validation = cut_studies(_opened(cache, split.classifier_validation), points, recipe.crops)
         train_classifier(
-            recipe.classifier,
-            recipe.crops,
-            training,
-            validation,
-            out,
-            recipe.seed,
-            device=device,
-            stop=stop,
-            errors=errors,
-        )
-        answers = grade_studies(load_classifier(out), validation)
-        return competition_metric(stacked_labels(validation), reweight_for_metric(answers))
+            recipe.classifier, recipe.crops, training, validation, out, seed,
+            device=device, stop=stop, errors=errors,
+        )  # fmt: skip
+        answers = reweight_for_metric(grade_studies(load_classifier(out), validation))
+        study_ids = [study.study_id for study in validation]
+        write_submission(out / ANSWERS, dict(zip(study_ids, answers, strict=True)))
+        return competition_metric(stacked_labels(validation), answers)
+
+
+def _check_marked_points_do(recipe: Recipe) -> None:
+    wants = {
+        "classifier.augment.jitter_from_found": recipe.classifier.augment.jitter_from_found,
+        "crops.xy: dynamic": recipe.crops.xy == "dynamic",
+        "crops.mask": recipe.crops.mask,
+    }
+    for name, wanted in wants.items():
+        if wanted:
+            raise ConfigError(f"{name} wants the points of a run: give --landmarks")
+
+
+def _check_tracks(path: Path, points: Mapping[str, Landmarks]) -> None:
+    for study_id, landmarks in points.items():
+        if any(item.position_lps_mm is not None and item.track is None for item in landmarks):
+            raise ConfigError(
+                f"{path}: the points of study {study_id} have no tracks, which crops.xy: dynamic "
+                "and crops.mask want; they come from a run with the same crops settings"
+            )
 
 
 def _sha256(path: Path | None) -> str:

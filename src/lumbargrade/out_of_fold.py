@@ -18,7 +18,7 @@ from lumbargrade.competition import write_table
 from lumbargrade.competition.answers import POINT_COLUMNS
 from lumbargrade.geometry import locate
 from lumbargrade.labels import TARGETS, Flag
-from lumbargrade.records import Evidence, Landmark, ViewVolume
+from lumbargrade.records import Evidence, Landmark, Track, ViewVolume
 
 LANDMARKS = "landmarks.jsonl"
 POINTS = "points_out_of_fold.csv"
@@ -54,19 +54,40 @@ def append_landmarks(path: Path, study_id: str, landmarks: Landmarks) -> None:
 
 
 def _line(study_id: str, landmarks: Landmarks) -> str:
-    return json.dumps(
-        {
-            "study_id": study_id,
-            "positions_lps_mm": [
-                None if item.position_lps_mm is None else item.position_lps_mm.tolist()
-                for item in landmarks
-            ],
-            "scores": [item.score for item in landmarks],
-            "flags": [[flag.value for flag in item.flags] for item in landmarks],
-            "evidence": [
-                None if item.evidence is None else asdict(item.evidence) for item in landmarks
-            ],
-        }
+    entry: dict[str, Any] = {
+        "study_id": study_id,
+        "positions_lps_mm": [
+            None if item.position_lps_mm is None else item.position_lps_mm.tolist()
+            for item in landmarks
+        ],
+        "scores": [item.score for item in landmarks],
+        "flags": [[flag.value for flag in item.flags] for item in landmarks],
+        "evidence": [
+            None if item.evidence is None else asdict(item.evidence) for item in landmarks
+        ],
+    }
+    if any(item.track is not None for item in landmarks):
+        entry["tracks"] = [_track_entry(item.track) for item in landmarks]
+    return json.dumps(entry)
+
+
+def _track_entry(track: Track | None) -> dict[str, Any] | None:
+    if track is None:
+        return None
+    offsets = track.offsets_lps_mm
+    return {
+        "offsets_lps_mm": [row.tolist() if np.isfinite(row).all() else None for row in offsets],
+        "heights": track.heights.tolist(),
+    }
+
+
+def _track(entry: Mapping[str, Any] | None) -> Track | None:
+    if entry is None:
+        return None
+    rows = [[np.nan] * 3 if row is None else row for row in entry["offsets_lps_mm"]]
+    return Track(
+        offsets_lps_mm=np.array(rows, dtype=np.float64),
+        heights=np.array(entry["heights"], dtype=np.float64),
     )
 
 
@@ -98,13 +119,15 @@ def _landmarks(entry: Mapping[str, Any]) -> Landmarks:
             score=score,
             flags=tuple(Flag(flag) for flag in flags),
             evidence=None if evidence is None else Evidence(**evidence),
+            track=_track(track),
         )
-        for target, position, score, flags, evidence in zip(
+        for target, position, score, flags, evidence, track in zip(
             TARGETS,
             entry["positions_lps_mm"],
             entry["scores"],
             entry["flags"],
             entry.get("evidence", [None] * len(TARGETS)),  # earlier runs kept none
+            entry.get("tracks", [None] * len(TARGETS)),
             strict=True,
         )
     )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
-from lumbargrade.calibration import Calibration, apply_calibration
+from lumbargrade.calibration import Calibration, apply_calibration, metric_answers
 from lumbargrade.classifier.infer import (
     Classifier,
     grade_crops,
@@ -27,7 +27,6 @@ from lumbargrade.detector.model import Detector
 from lumbargrade.dicom import sop_instances_sha256
 from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.labels import TARGETS, VIEWS, Flag, View
-from lumbargrade.metric import reweight_for_metric
 from lumbargrade.models import ModelFolder, open_models
 from lumbargrade.passes import Pass, every_pass, passes_of
 from lumbargrade.point_confidence import PointConfidence
@@ -105,9 +104,10 @@ class Pipeline:
             InvalidStudyError: the study has no brightness to see in a series.
         """
         volumes = view_volumes(study)
+        follow = any(classifier.crops.follow for classifier in self.classifiers)
         confidences = self.confidences or ({},) * len(self.detectors)
         found = [
-            place_landmarks(study, find_landmarks(detectors, volumes, confidence))
+            place_landmarks(study, find_landmarks(detectors, volumes, confidence, follow=follow))
             for detectors, confidence in zip(self.detectors, confidences, strict=True)
         ]
         passes = self.passes or every_pass(len(self.detectors), len(self.classifiers))
@@ -120,12 +120,13 @@ class Pipeline:
             study_id=study.study_id,
             study_uid=study.study_uid,
             probabilities=probabilities,
-            metric_probabilities=reweight_for_metric(probabilities),
+            metric_probabilities=metric_answers(self.calibration, probabilities),
             points=points,
             flags=_flags(landmarks, self._unsure(probabilities, answered, passes)),
             warnings=study.warnings,
             models_hash=self.models_hash,
             models_name=self.models_name,
+            any_severe_odds=self.calibration.any_severe_odds,
         )
         return Prediction(
             study=study,
@@ -144,7 +145,7 @@ class Pipeline:
         ]
         answers = mean_probabilities(answered, [item.weight for item in passes])
         calibrated = np.asarray(apply_calibration(self.calibration, answers), dtype=np.float64)
-        return reweight_for_metric(calibrated)
+        return metric_answers(self.calibration, calibrated)
 
     def _answer(
         self,

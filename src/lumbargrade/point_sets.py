@@ -1,7 +1,8 @@
 """Several detectors' points of one study: their mean, and which of them share a crop.
 
 What must stay true: points share a crop only where that crop's middle slice is the same and they
-lie within the given distance on it; a target's mean is over the sets that have a point there.
+lie within the given distance on it (on all its slices, where crops follow tracks), and never where
+crops hold masks; a target's mean is over the sets that have a point there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ import numpy as np
 from jaxtyping import Int
 
 from lumbargrade.config import CropSettings
-from lumbargrade.crops import pitch_mm
-from lumbargrade.geometry import Location, locate, spacing_of
+from lumbargrade.crops import pitch_mm, stack_neighbours
+from lumbargrade.geometry import locate, spacing_of
 from lumbargrade.labels import TARGETS, View
 from lumbargrade.records import Landmark, ViewVolume
+from lumbargrade.tracks import mean_track, slice_centres
 from lumbargrade.volumes import image_shapes
 
 
@@ -24,7 +26,8 @@ def mean_landmarks(sets: Sequence[Sequence[Landmark]]) -> tuple[Landmark, ...]:
         sets: for each set, 25 landmarks in target order.
 
     Returns:
-        25 landmarks; scores are means, flags are the first set's that has a point, or the first's.
+        25 landmarks; scores are means, flags are the first set's that has a point, or the first's;
+        tracks are means step by step, each counted from its own set's slice.
     """
     landmarks = []
     for same_target in zip(*sets, strict=True):
@@ -37,6 +40,7 @@ def mean_landmarks(sets: Sequence[Sequence[Landmark]]) -> tuple[Landmark, ...]:
                 position_lps_mm=np.mean(positions, axis=0) if positions else None,
                 score=float(np.mean([item.score for item in found or same_target])),
                 flags=first.flags,
+                track=mean_track([item.track for item in found]),
             )
         )
     return tuple(landmarks)
@@ -57,29 +61,42 @@ def shared_crops(
         merge_px: points nearer than this, in pixels of the crop, share one.
     """
     same_as: Int[np.ndarray, "set 25"] = np.tile(np.arange(len(sets))[:, None], (1, len(TARGETS)))
+    if settings.mask:
+        return same_as  # no two detectors' masks are the same
     shapes = {view: image_shapes(volume) for view, volume in volumes.items()}
     for target in TARGETS:
-        kept: list[tuple[int, Location]] = []
+        kept: list[tuple[int, int]] = []
         for index, landmarks in enumerate(sets):
-            position = landmarks[target.index].position_lps_mm
-            if position is None:
+            landmark = landmarks[target.index]
+            if landmark.position_lps_mm is None:
                 continue
             volume = volumes[target.condition.view]
-            place = locate(volume.affines, shapes[volume.view], position)
-            near = (i for i, other in kept if _apart_px(volume, place, other, settings) < merge_px)
+            middle = locate(volume.affines, shapes[volume.view], landmark.position_lps_mm)
+            same_slice = (k for k, other in kept if other == middle.slice_index)
+            near = (
+                k
+                for k in same_slice
+                if _apart_px(volume, middle.slice_index, landmark, sets[k][target.index], settings)
+                < merge_px
+            )
             same_as[index, target.index] = first = next(near, index)
             if first == index:
-                kept.append((index, place))
+                kept.append((index, middle.slice_index))
     return same_as
 
 
 def _apart_px(
-    volume: ViewVolume, place: Location, other: Location, settings: CropSettings
+    volume: ViewVolume, middle: int, landmark: Landmark, other: Landmark, settings: CropSettings
 ) -> float:
-    """Distance in pixels of the crop; infinite on different slices."""
-    if place.slice_index != other.slice_index:
-        return float("inf")
-    spacing_mm = spacing_of(volume.affines[place.slice_index])[1:]
-    pitch = pitch_mm(volume.slices[place.slice_index].shape, spacing_mm, settings)
-    offset = np.array([place.row - other.row, place.column - other.column])
-    return float(np.linalg.norm(offset * spacing_mm / pitch))
+    """Distance of two crops with one middle slice, in their pixels; the largest of their slices."""
+    dynamic = settings.xy == "dynamic"
+    around = stack_neighbours(volume.stack_ids, middle, settings.slices if dynamic else 1)
+    shown = [index for index in around if index is not None]
+    affines = volume.affines[shown]
+    centres = [slice_centres(affines, item, dynamic=dynamic) for item in (landmark, other)]
+    apart = []
+    for index, offset in zip(shown, centres[0] - centres[1], strict=True):
+        spacing_mm = spacing_of(volume.affines[index])[1:]
+        pitch = pitch_mm(volume.slices[index].shape, spacing_mm, settings)
+        apart.append(float(np.linalg.norm(offset * spacing_mm / pitch)))
+    return max(apart)

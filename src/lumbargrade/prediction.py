@@ -96,4 +96,4 @@ def _without_position(landmark: Landmark, flag: Flag) -> Landmark:
         for known in landmark.flags
         if known not in (Flag.VIEW_MISSING, Flag.LEVEL_NOT_COVERED, Flag.LOW_CONFIDENCE)
     )
-    return replace(landmark, position_lps_mm=None, score=0.0, flags=(flag, *flags))
+    return replace(landmark, position_lps_mm=None, score=0.0, flags=(flag, *flags), track=None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from lumbargrade.calibration import apply_calibration, fit_calibration
+from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import train_classifier, training_crop_settings
@@ -178,8 +178,9 @@ class _Run:
             }
             for study in self._studies(left):
                 with self.stop.held():
-                    known[study.study_id] = find_landmarks(detectors, study.volumes)
-                    append_landmarks(path, study.study_id, known[study.study_id])
+                    found = find_landmarks(detectors, study.volumes, follow=self.recipe.follow)
+                    known[study.study_id] = found
+                    append_landmarks(path, study.study_id, found)
         write_points_table(self.out / POINTS, studies, known)
         return known
 
@@ -200,16 +201,9 @@ class _Run:
         validation = cut_studies(self._studies(self.split.classifier_validation), landmarks, crops)
         logger.info("%s: training on %d studies", CLASSIFIER_PATH, len(training))
         train_classifier(
-            settings,
-            crops,
-            training,
-            validation,
-            folder,
-            self.recipe.seed,
-            device=self.device,
-            stop=self.stop,
-            errors=errors,
-        )
+            settings, crops, training, validation, folder, self.recipe.seed,
+            device=self.device, stop=self.stop, errors=errors,
+        )  # fmt: skip
 
     def judge(self, landmarks: dict[str, Landmarks]) -> RunSummary:
         """Answer for the validation studies, calibrate, describe the run."""
@@ -219,7 +213,7 @@ class _Run:
         classifier = load_classifier(self.out / CLASSIFIER_PATH)
         answers = grade_studies(classifier, studies)
         labels = stacked_labels(studies)
-        calibration = fit_calibration(labels, answers)
+        calibration = fit_calibration(labels, answers, any_severe=self.recipe.fit_any_severe)
         calibration.to_yaml(self.out / CALIBRATION)
         unseen = self._studies((*self.split.classifier, *self.split.classifier_validation))
         folders = {view: detector_path(view) for view in VIEWS}
@@ -236,7 +230,7 @@ class _Run:
             out=self.out,
             split=self.split,
             score=competition_metric(labels, reweight_for_metric(answers)),
-            calibrated=competition_metric(labels, reweight_for_metric(calibrated)),
+            calibrated=competition_metric(labels, metric_answers(calibration, calibrated)),
         )
         self._describe(summary)
         return summary

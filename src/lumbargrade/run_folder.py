@@ -43,8 +43,8 @@ def claim_settings(out: Path, settings: Settings) -> None:
 def _differing(begun: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
     """The dotted names of the settings that differ."""
     names = []
-    for name, value in now.items():
-        old = begun[name]
+    for name in dict.fromkeys([*begun, *now]):
+        old, value = begun.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(value, dict):
             names += _differing(old, value, f"{prefix}{name}.")
         elif old != value:

@@ -159,7 +159,9 @@ def _classifier_speed(
     many = [replace(crops[number % len(crops)], study_id=f"{number}") for number in range(count)]
     none = PointErrors(by_family={family: np.zeros((1, 3)) for family in Family})
     task = ClassifierTask(many, (), member, FIT, seed=0, weighted=False, errors=none)
-    return _timed_fit(GradeClassifier(member.classifier), task, device)
+    return _timed_fit(
+        GradeClassifier(member.classifier, channels=member.crops.channels), task, device
+    )
 
 
 def _timed_fit(model: nn.Module, task: Task[Any], device: str) -> StepSpeed:

@@ -154,23 +154,32 @@ def apply_changes(
         crops: the size of the result.
 
     Returns:
-        (study, 25, slice, row, column) float32 0..1, and the batch with its labels and present
-        slices as they are now (its pixels are still the wide ones).
+        (study, 25, slice, row, column) float32 0..1, with a channel axis before the slices where
+        there are masks, and the batch with its labels and present slices as they are now (its
+        pixels are still the wide ones).
     """
     batch = _mirror_some(batch, changes.mirror)
     batch = _jitter_slices(batch, changes.slice_offset, crops.slices)
     size_px = crops.size_px
     batch = batch._replace(slice_present=batch.slice_present & ~changes.hidden[..., None])
-    studies, cells, slices = batch.pixels.shape[:3]
+    planes = batch.pixels.flatten(0, 1).flatten(1, -3)  # (crop, plane, row, column)
     grid = functional.affine_grid(
-        changes.theta.flatten(0, 1), [studies * cells, slices, size_px, size_px], False
+        changes.theta.flatten(0, 1), [*planes.shape[:2], size_px, size_px], False
     )
-    images = functional.grid_sample(
-        batch.pixels.flatten(0, 1).float() / PIXEL_SCALE, grid, "bilinear", "zeros", False
-    ).reshape(studies, cells, slices, size_px, size_px)
+    moved = functional.grid_sample(planes.float() / PIXEL_SCALE, grid, "bilinear", "zeros", False)
+    moved = moved.reshape(*batch.pixels.shape[:-2], size_px, size_px)
+    if moved.ndim == 5:
+        return _relight(moved, changes), batch
+    images, masks = moved.unbind(dim=2)  # brightness and blur are of the image alone
+    return torch.stack([_relight(images, changes), masks], dim=2), batch
+
+
+def _relight(
+    images: Float[Tensor, "study 25 slice row column"], changes: Changes
+) -> Float[Tensor, "study 25 slice row column"]:
     images = _blur_some(images, changes.blur_px)
     gain, offset = changes.gain[..., None, None, None], changes.offset[..., None, None, None]
-    return ((images - 0.5) * gain + 0.5 + offset).clamp(0, 1), batch
+    return ((images - 0.5) * gain + 0.5 + offset).clamp(0, 1)
 
 
 def mirror_study(batch: CropBatch) -> CropBatch:
@@ -181,7 +190,7 @@ def mirror_study(batch: CropBatch) -> CropBatch:
     sagittal = sagittal.to(pixels.device)
     return CropBatch(
         pixels=torch.where(
-            sagittal[:, None, None, None],
+            sagittal.reshape(-1, *[1] * (pixels.ndim - 2)),
             pixels.flip(MIRROR_AXIS[View.SAGITTAL_T1]),
             pixels.flip(MIRROR_AXIS[View.AXIAL_T2]),
         ),
@@ -201,14 +210,16 @@ def _mirror_some(batch: CropBatch, mirror: Tensor) -> CropBatch:
 
 
 def _jitter_slices(batch: CropBatch, offset: Tensor, slices: int) -> CropBatch:
-    margin = (batch.pixels.shape[2] - slices) // 2
+    pixels = batch.pixels
+    margin = (pixels.shape[-3] - slices) // 2
     index = torch.arange(slices, device=offset.device) + margin + offset[..., None]
     present = batch.slice_present.gather(2, index)
     lost = ~present.any(dim=2) & batch.slice_present.any(dim=2)
     index = torch.where(lost[..., None], index - offset[..., None], index)
-    size = batch.pixels.shape[-2:]
+    channels = pixels.shape[2:-3]
+    taken = index.reshape(*index.shape[:2], *[1] * len(channels), slices, 1, 1)
     return batch._replace(
-        pixels=batch.pixels.gather(2, index[..., None, None].expand(*index.shape, *size)),
+        pixels=pixels.gather(-3, taken.expand(*pixels.shape[:-3], -1, *pixels.shape[-2:])),
         slice_present=batch.slice_present.gather(2, index),
     )
 

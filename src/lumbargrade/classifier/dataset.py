@@ -30,7 +30,8 @@ class StudyCrops:
     """The 25 crops of one study with its grades, as they are kept in memory."""
 
     study_id: str
-    pixels: UInt8[np.ndarray, "25 slice row column"]
+    pixels: UInt8[np.ndarray, "25 *channel slice row column"]
+    """Two channels, image and mask, where crops hold masks; else no such axis."""
     slice_present: Bool[np.ndarray, "25 slice"]
     """All False where the study has no such crop."""
     labels: Labels
@@ -40,7 +41,7 @@ class CropBatch(NamedTuple):
     """Several studies' crops and grades as tensors."""
 
     pixels: Tensor
-    """(study, 25, slice, row, column) uint8."""
+    """(study, 25, slice, row, column) uint8; with masks (study, 25, 2, slice, row, column)."""
     slice_present: Tensor
     """(study, 25, slice) bool."""
     labels: Tensor
@@ -48,7 +49,7 @@ class CropBatch(NamedTuple):
 
 
 def collect_crops(
-    study_id: str, crops: Sequence[Crop | None], labels: Labels, shape: tuple[int, int, int]
+    study_id: str, crops: Sequence[Crop | None], labels: Labels, settings: CropSettings
 ) -> StudyCrops:
     """Pack the crops of a study.
 
@@ -56,13 +57,14 @@ def collect_crops(
         study_id: whose they are.
         crops: 25 in target order, None where missing.
         labels: (25,) grades.
-        shape: slices, rows, columns of every crop.
+        settings: how every crop was cut.
     """
-    pixels = np.zeros((len(TARGETS), *shape), dtype=np.uint8)
-    present = np.zeros((len(TARGETS), shape[0]), dtype=bool)
+    pixels = np.zeros((len(TARGETS), *settings.shape), dtype=np.uint8)
+    present = np.zeros((len(TARGETS), settings.slices), dtype=bool)
     for i, crop in enumerate(crops):
         if crop is not None:
-            pixels[i] = np.rint(crop.pixels * PIXEL_SCALE)
+            shown = crop.pixels if crop.mask is None else np.stack([crop.pixels, crop.mask])
+            pixels[i] = np.rint(shown * PIXEL_SCALE)
             present[i] = crop.slice_present
     return StudyCrops(study_id=study_id, pixels=pixels, slice_present=present, labels=labels)
 
@@ -79,13 +81,12 @@ def cut_studies(
         landmarks: study id → 25 landmarks.
         settings: how to cut.
     """
-    shape = (settings.slices, settings.size_px, settings.size_px)
     return [
         collect_crops(
             study.study_id,
             cut_crops(study.volumes, landmarks[study.study_id], settings),
             study.labels,
-            shape,
+            settings,
         )
         for study in studies
     ]

@@ -44,7 +44,7 @@ def load_classifier(folder: Path, device: str = "cpu") -> Classifier:
         ConfigError: its settings are of another kind.
     """
     settings = ClassifierMember.from_yaml(folder / CONFIG)
-    model = GradeClassifier(settings.classifier)
+    model = GradeClassifier(settings.classifier, channels=settings.crops.channels)
     model.load_state_dict(load_weights(folder / WEIGHTS))
     return Classifier(
         model=model.to(device).eval(),
@@ -66,9 +66,8 @@ def grade_crops(
     Returns:
         Probabilities p of the grades as this one network sees them; rows sum to 1.
     """
-    size = classifier.crops.size_px
     unlabelled = np.full(len(TARGETS), MISSING_GRADE)
-    study = collect_crops("", crops, unlabelled, (classifier.crops.slices, size, size))
+    study = collect_crops("", crops, unlabelled, classifier.crops)
     answers: Float64[np.ndarray, "25 3"] = grade_studies(classifier, [study])[0]
     return answers
 
@@ -85,10 +84,8 @@ def grade_point_sets(
         crops: for each set, 25 in target order.
         same_as: for each set and target, which set has that very crop.
     """
-    size = classifier.crops.size_px
-    shape = (classifier.crops.slices, size, size)
     unlabelled = np.full(len(TARGETS), MISSING_GRADE)
-    batch = to_batch([collect_crops("", of_set, unlabelled, shape) for of_set in crops])
+    batch = to_batch([collect_crops("", of_set, unlabelled, classifier.crops) for of_set in crops])
     return probabilities(
         classifier.model, batch, weighted=classifier.weighted, same_as=torch.from_numpy(same_as)
     )

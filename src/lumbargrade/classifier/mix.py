@@ -82,7 +82,7 @@ def clipped_box(centre: np.ndarray, share: float, size_px: int) -> tuple[int, in
 
 
 def apply_mix(
-    images: Float[Tensor, "study 25 slice row column"], batch: CropBatch, mix: Mix
+    images: Float[Tensor, "study 25 *channel slice row column"], batch: CropBatch, mix: Mix
 ) -> tuple[Tensor, Float[Tensor, "study 25 3"]]:
     """Mix each study's crops with those of the next study of the batch, and the targets likewise.
 
@@ -92,8 +92,10 @@ def apply_mix(
     labels, exists = batch.labels, batch.slice_present.any(dim=2)
     usable = exists & (labels >= 0)
     mixed = usable & usable.roll(-1, 0)  # (study, 25)
-    lit = _other_share(mix, images.shape[-1])[:, None, None]  # (study, 1, 1, row, column)
-    lit = torch.where(mixed[..., None, None, None], lit, 0.0)
+    share = _other_share(mix, images.shape[-1])  # (study, row, column)
+    between = [1] * (images.ndim - 3)
+    lit = share.reshape(len(share), *between, *share.shape[1:])
+    lit = torch.where(mixed.reshape(*mixed.shape, *between[1:], 1, 1), lit, 0.0)
     images = torch.lerp(images, images.roll(-1, 0), lit)
     kept = torch.where(mixed, mix.kept[:, None], 1.0)[..., None]
     targets = soft_targets(labels)

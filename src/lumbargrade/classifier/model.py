@@ -20,7 +20,8 @@ from lumbargrade.crops import MIRROR_AXIS
 from lumbargrade.encoder_weights import StartingWeights, pooling_encoder
 from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, Family, Side
 
-Images = Float[Tensor, "study 25 slice row column"]
+Images = Float[Tensor, "study 25 *channel slice row column"]
+"""Without a channel axis where the images stand alone."""
 SlicePresent = Bool[Tensor, "study 25 slice"]
 SameAs = Int[Tensor, "study 25"]
 Logits = Float[Tensor, "study 25 3"]
@@ -88,12 +89,24 @@ class GradeClassifier(nn.Module):
     """Grades the 25 crops of a study."""
 
     def __init__(
-        self, settings: ClassifierSettings, weights: StartingWeights | None = None
+        self,
+        settings: ClassifierSettings,
+        weights: StartingWeights | None = None,
+        *,
+        channels: int = 1,
     ) -> None:
-        """Bind settings; ``weights`` is what the encoder starts from, None for random ones."""
+        """Bind settings.
+
+        Args:
+            settings: of the network.
+            weights: what the encoder starts from, None for random ones.
+            channels: of its crops, 2 with masks.
+        """
         super().__init__()
         self.settings = settings
-        self.encoder, features = pooling_encoder(settings.encoder, channels=1, weights=weights)
+        self.encoder, features = pooling_encoder(
+            settings.encoder, channels=channels, weights=weights
+        )
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
         width = 2 * settings.lstm_hidden
         self.over_slices = nn.LSTM(
@@ -111,7 +124,7 @@ class GradeClassifier(nn.Module):
         """Logits of the grades.
 
         Args:
-            images: crops, 0..1.
+            images: crops, 0..1, with a channel axis where there are masks.
             slice_present: False for slices that the stack does not have; a crop without any
                 present slice is missing, and the level's other crops answer for it.
             same_as: (study, 25), which of the given studies has the same crop; the CNN runs once
@@ -170,16 +183,22 @@ class GradeClassifier(nn.Module):
         return vectors.reshape(studies, len(CONDITIONS), len(LEVELS), -1)
 
     def _pooled(
-        self, images: Float[Tensor, "crop slice row column"], present: Bool[Tensor, "crop slice"]
+        self,
+        images: Float[Tensor, "crop *channel slice row column"],
+        present: Bool[Tensor, "crop slice"],
     ) -> Float[Tensor, "crop width"]:
         sequence, _ = self.over_slices(self._encode(images, present))
         pooled: Tensor = self.pool(sequence, present | ~present.any(dim=1)[:, None])
         return pooled
 
     def _encode(
-        self, images: Float[Tensor, "crop slice row column"], present: Bool[Tensor, "crop slice"]
+        self,
+        images: Float[Tensor, "crop *channel slice row column"],
+        present: Bool[Tensor, "crop slice"],
     ) -> Float[Tensor, "crop slice feature"]:
-        pixels = self._resized((images - PIXEL_CENTRE) / PIXEL_SPREAD)[:, :, None]
+        seen = self._resized((images - PIXEL_CENTRE) / PIXEL_SPREAD)
+        pixels = seen[:, :, None] if seen.ndim == 4 else seen.transpose(1, 2)
+        # (crop, slice, channel, row, column)
         if not (self.encoder.training and bool(present.any())):
             features: Tensor = self.encoder(pixels.flatten(0, 1))
             return features.reshape(*present.shape, -1) * present[..., None]
@@ -189,9 +208,11 @@ class GradeClassifier(nn.Module):
         return features
 
     def _resized(
-        self, images: Float[Tensor, "crop slice row column"]
-    ) -> Float[Tensor, "crop slice row_in column_in"]:
+        self, images: Float[Tensor, "crop *plane row column"]
+    ) -> Float[Tensor, "crop *plane row_in column_in"]:
         size = self.settings.input_px
         if size is None:
             return images
-        return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False)
+        planes = images.flatten(1, -3)  # (crop, plane, row, column)
+        resized = functional.interpolate(planes, (size, size), mode="bilinear", align_corners=False)
+        return resized.reshape(*images.shape[:-2], size, size)

@@ -74,9 +74,16 @@ def train_classifier(
         ),
     ] = None,
     overrides: Overrides = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the training alone (default: the recipe's, which cuts the split)."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Train one classifier, at the points of an earlier run or at the marked ones."""
+    """Train one classifier, at the points of an earlier run or at the marked ones.
+
+    Beside the network, OUT/out_of_fold.csv holds its answers to the validation studies.
+    """
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
     with training_process(out, device) as stop:
         from lumbargrade.one_member import train_one_classifier
@@ -85,7 +92,8 @@ def train_classifier(
         prepare_for_networks()
         score = train_one_classifier(
             settings, data, out,
-            landmarks=landmarks, device=device, workers=usable_cores(), stop=stop,
+            landmarks=landmarks, training_seed=seed,
+            device=device, workers=usable_cores(), stop=stop,
         )  # fmt: skip
     _show({"as trained": score})
 

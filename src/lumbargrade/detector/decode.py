@@ -153,6 +153,12 @@ def refine(
     )
 
 
+def is_peak(heatmap: Float[np.ndarray, "height width"], row: int, column: int) -> bool:
+    """Whether no cell beside it is higher; refining another one would lead away from it."""
+    around = heatmap[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+    return bool(heatmap[row, column] >= around.max())
+
+
 def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
     """Pick one candidate per level so that together they look like a spine.
 

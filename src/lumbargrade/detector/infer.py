@@ -5,7 +5,7 @@ reaches has no point.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from lumbargrade.detector.decode import ScoreMaps
 from lumbargrade.detector.features import known_levels
 from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.scores import score_maps, score_maps_of_best
+from lumbargrade.detector.track import track_of
 from lumbargrade.detector.view_points import (
     ViewPoints,
     decode_view,
@@ -26,7 +27,7 @@ from lumbargrade.detector.view_points import (
 )
 from lumbargrade.labels import LEVELS, TARGETS, VIEWS, Flag, View
 from lumbargrade.point_confidence import PointConfidence
-from lumbargrade.records import Evidence, Landmark, ViewVolume
+from lumbargrade.records import Evidence, Landmark, Track, ViewVolume
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, load_weights
 from lumbargrade.volumes import image_shapes, square_volume
 
@@ -41,6 +42,8 @@ class FoundPoints:
     covered: Bool[np.ndarray, "30"]
     """False where the view is there but no slice of it reaches the level."""
     evidence: tuple[Evidence | None, ...]
+    tracks: tuple[Track | None, ...]
+    """Of the 30; None where there is no point, and everywhere unless they were asked for."""
 
 
 def load_detector(folder: Path, device: str = "cpu") -> Detector:
@@ -70,6 +73,8 @@ def find_landmarks(
     detectors: Mapping[View, Detector],
     volumes: Mapping[View, ViewVolume],
     confidence: Mapping[View, PointConfidence] | None = None,
+    *,
+    follow: bool = False,
 ) -> tuple[Landmark, ...]:
     """Find the 25 targets of a study, in target order.
 
@@ -78,6 +83,7 @@ def find_landmarks(
         volumes: the study's views.
         confidence: what a view's evidence is worth; where it is not known, a point's score is that
             of the maps.
+        follow: give each point its track over the slices beside its own.
 
     Returns:
         Landmarks, flagged ``view_missing``, ``level_not_covered`` (both without a position) or
@@ -86,7 +92,7 @@ def find_landmarks(
     Raises:
         ValueError: a view has a volume and no detector.
     """
-    found = find_points(detectors, volumes)
+    found = find_points(detectors, volumes, follow=follow)
     landmarks = []
     for target in TARGETS:
         view = target.condition.view
@@ -103,6 +109,7 @@ def find_landmarks(
                 score=score,
                 flags=_flags(position, here=view in volumes, low=score < least),
                 evidence=evidence,
+                track=found.tracks[target.index],
             )
         )
     return tuple(landmarks)
@@ -124,9 +131,12 @@ def disc_landmarks(
 
 
 def find_points(
-    detectors: Mapping[View, Detector], volumes: Mapping[View, ViewVolume]
+    detectors: Mapping[View, Detector],
+    volumes: Mapping[View, ViewVolume],
+    *,
+    follow: bool = False,
 ) -> FoundPoints:
-    """Find the 25 targets and five disc points of a study.
+    """Find the 25 targets and five disc points of a study, with their tracks if asked to follow.
 
     Raises:
         ValueError: a view has a volume and no detector.
@@ -135,12 +145,14 @@ def find_points(
     scores = np.zeros(LANDMARKS)
     covered = np.ones(LANDMARKS, dtype=bool)
     evidence: list[Evidence | None] = [None] * LANDMARKS
+    tracks: list[Track | None] = [None] * LANDMARKS
     for view in VIEWS:
         if view not in volumes:
             continue
         if view not in detectors:
             raise ValueError(f"the study has a {view} view, but there is no detector for it")
-        found = find_in_view(detectors[view], volumes[view], known_levels(positions))
+        levels = known_levels(positions)
+        found = find_in_view(detectors[view], volumes[view], levels, follow=follow)
         reached = np.isfinite(found.positions_lps_mm).all(axis=1)
         if view is not View.AXIAL_T2:
             reached &= ~_beyond_image(found, volumes[view], detectors[view])
@@ -150,8 +162,13 @@ def find_points(
                 positions[landmark] = found.positions_lps_mm[channel]
                 scores[landmark] = found.scores[channel]
                 evidence[landmark] = found.evidence[channel]
+                tracks[landmark] = found.tracks[channel] if follow else None
     return FoundPoints(
-        positions_lps_mm=positions, scores=scores, covered=covered, evidence=tuple(evidence)
+        positions_lps_mm=positions,
+        scores=scores,
+        covered=covered,
+        evidence=tuple(evidence),
+        tracks=tuple(tracks),
     )
 
 
@@ -187,6 +204,7 @@ def find_in_view(
     levels_lps_mm: Float64[np.ndarray, "5 3"],
     *,
     skip: bool = True,
+    follow: bool = False,
 ) -> ViewPoints:
     """Find the points of one view.
 
@@ -195,16 +213,25 @@ def find_in_view(
         volume: the view.
         levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
         skip: leave slices unsegmented that cannot change the answer; False to compare.
+        follow: give each point its track, for which every slice is segmented.
     """
-    return decode_view(
+    maps = view_maps(detector, volume, levels_lps_mm, skip=skip and not follow)
+    found = decode_view(
         detector.view,
-        view_maps(detector, volume, levels_lps_mm, skip=skip),
+        maps,
         image_shapes(volume),
         volume.affines,
         levels_lps_mm,
         decoding=detector.settings.decoding,
         cross_view=detector.settings.cross_view,
     )
+    if not follow:
+        return found
+    tracks = [
+        track_of(maps, volume.stack_ids, channel, position) if np.isfinite(position).all() else None
+        for channel, position in enumerate(found.positions_lps_mm)
+    ]
+    return replace(found, tracks=tuple(tracks))
 
 
 def view_maps(

@@ -15,6 +15,7 @@ from lumbargrade.detector.decode import (
     ScoreMaps,
     best_over_slices,
     best_path,
+    is_peak,
     pair_cost,
     peak_cells,
     refine,
@@ -166,12 +167,6 @@ def _partnered(
     return [partner, cell] if kind == 1 else [cell, partner]
 
 
-def _is_peak(heat: Float32[np.ndarray, "height width"], row: int, column: int) -> bool:
-    """Whether no cell beside it is higher; refining another one would lead away from it."""
-    around = heat[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-    return bool(heat[row, column] >= around.max())
-
-
 def _within(first: int, last: int, count: int) -> tuple[int, int]:
     """A range of indices, cut to those that exist; at least one."""
     return min(max(first, 0), count - 1), max(min(last, count - 1), 0)
@@ -189,7 +184,7 @@ def _pairs(
             scores[place, kind] = plane.best[row, column]
             at = (float(row), float(column))
             heat = maps.heatmaps[index, maps.maps[plane.channel]]
-            if refined and _is_peak(heat, row, column):
+            if refined and is_peak(heat, row, column):
                 at = refine(heat, row, column, maps.sigma_cells)
             pixel = cell_to_pixel(np.array(at), maps.stride)
             positions[place, kind] = (maps.affines[index] @ [0.0, *pixel, 1.0])[:3]

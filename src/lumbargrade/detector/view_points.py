@@ -26,7 +26,7 @@ from lumbargrade.detector.joint import choose_jointly
 from lumbargrade.detector.scores import Wanted
 from lumbargrade.geometry import locate
 from lumbargrade.labels import LEVELS, View
-from lumbargrade.records import Evidence
+from lumbargrade.records import Evidence, Track
 
 LEVEL_WINDOW_SPACINGS = 3.0
 """Axial points of a level lie within this many slice spacings of where sagittal T2 shows it."""
@@ -40,6 +40,8 @@ class ViewPoints:
     """NaN where there is none."""
     scores: Float64[np.ndarray, "channel"]
     evidence: tuple[Evidence | None, ...]
+    tracks: tuple[Track | None, ...] = ()
+    """Empty unless asked for."""
 
 
 def decode_view(
