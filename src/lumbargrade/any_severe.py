@@ -14,16 +14,24 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 from scipy.optimize import minimize_scalar
 
-from lumbargrade.labels import GRADES, LEVELS, MISSING_GRADE, Grade
-from lumbargrade.metric import StudyAnswers, StudyLabels, competition_metric, normalise, study_sums
+from lumbargrade.labels import GRADE_WEIGHTS, GRADES, LEVELS, MISSING_GRADE, Grade
+from lumbargrade.metric import (
+    EPSILON,
+    PARTS,
+    StudyAnswers,
+    StudyLabels,
+    competition_metric,
+    normalise,
+    study_sums,
+)
 
 LARGEST_LOG_ODDS = float(np.log(8.0))
 """Factors are sought between 1/8 and 8."""
 
 _CANAL = slice(0, len(LEVELS))
 _SEVERE = GRADES.index(Grade.SEVERE)
-_ANY_SEVERE = -1
-"""Its column among the metric's parts."""
+_SPINAL, _ANY_SEVERE = PARTS.index("spinal"), PARTS.index("any_severe_spinal")
+"""Columns among the metric's parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +72,31 @@ def any_severe_maximum(labels: StudyLabels, answers: StudyAnswers) -> AnySevereM
 def fit_odds(labels: StudyLabels, answers: StudyAnswers) -> float:
     """The factor that makes the score lowest: canal rows and any-severe term together."""
     known = labels != MISSING_GRADE
+    canal = normalise(answers, known)[:, _CANAL]
+    severe = np.where(known[:, _CANAL], canal[..., _SEVERE], 0.0)
+    studies, level = np.arange(len(labels)), severe.argmax(axis=1)
+    largest = canal[studies, level]
+    severe[studies, level] = 0.0
+    second = severe.max(axis=1)
+    grade = labels[studies, level]  # canal levels come first
+    truth = (labels[:, _CANAL] == _SEVERE).any(axis=1)
+    weights = study_sums(labels, answers).weight
+    of_any = weights[:, _ANY_SEVERE] / weights[:, _ANY_SEVERE].sum()
+    of_row = np.where(grade == MISSING_GRADE, 0.0, np.array(GRADE_WEIGHTS)[grade])
+    of_row /= weights[:, _SPINAL].sum()
 
-    def score(log_odds: float) -> float:
-        raised = raise_largest(answers, float(np.exp(log_odds)), known)
-        return competition_metric(labels, raised).score
+    def changing_losses(log_odds: float) -> float:
+        """What depends on the factor: the largest rows' losses, and the any-severe term."""
+        row = largest * np.where(np.arange(len(GRADES)) == _SEVERE, np.exp(log_odds), 1.0)
+        row /= row.sum(axis=1, keepdims=True)
+        answer = np.maximum(row[:, _SEVERE], second)
+        on_truth = np.stack([row[studies, grade], np.where(truth, answer, 1 - answer)])
+        losses = -np.log(np.clip(on_truth, EPSILON, 1 - EPSILON))
+        return float(of_row @ losses[0] + of_any @ losses[1])
 
     bounds = (-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-    return float(np.exp(minimize_scalar(score, bounds=bounds, method="bounded").x))
+    found = minimize_scalar(changing_losses, bounds=bounds, method="bounded")
+    return float(np.exp(found.x))
 
 
 def raise_largest(
