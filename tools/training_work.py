@@ -42,9 +42,9 @@ def detector_flops(view: View, settings: DetectorSettings) -> float:
 def classifier_flops(setup: ClassifierSetup) -> float:
     """Of one study's forward pass: its CNN over all slices of all crops."""
     with torch.device("meta"):
-        model = GradeClassifier(setup.classifier)
+        model = GradeClassifier(setup.classifier, channels=setup.crops.channels)
         size = setup.classifier.input_px or setup.crops.size_px
-        images = torch.empty(1, 1, size, size)
+        images = torch.empty(1, setup.crops.channels, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.encoder.eval()(images)
     return float(counter.get_total_flops()) * len(TARGETS) * setup.crops.slices

@@ -135,15 +135,13 @@ class MemberSteps:
             left = [study_id for study_id in studies.study_ids if study_id not in known]
             if left:
                 detectors = {
-                    view: load_detector(self.run / member, self.device)
-                    for view, member in members.items()
+                    view: load_detector(self.run / members[view], self.device) for view in VIEWS
                 }
                 for study in self._studies(left):
                     with self.stop.held():
-                        known[study.study_id] = find_landmarks(
-                            detectors, study.volumes, follow=self.recipe.follow
-                        )
-                        append_landmarks(folder / LANDMARKS, study.study_id, known[study.study_id])
+                        found = find_landmarks(detectors, study.volumes, follow=self.recipe.follow)
+                        append_landmarks(folder / LANDMARKS, study.study_id, found)
+                        known[study.study_id] = found
             write_points_table(folder / points_file(name, fold), studies, known)
 
         return Step(

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lumbargrade.cli.app import EXIT_SOME_FAILED, app, progress_bar, stderr
-from lumbargrade.cli.predict import Device, Models, load_pipeline
+from lumbargrade.cli.models_option import Models
+from lumbargrade.cli.predict import Device, load_pipeline
 from lumbargrade.labels import VIEWS
 from lumbargrade.records import InvalidStudyError
 
