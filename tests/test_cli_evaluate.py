@@ -335,7 +335,7 @@ def test_evaluate_points_lists_the_farthest_points_and_draws(tmp_path: Path) -> 
     assert document["by_level"]["l3_l4"] == document["all"]
     assert document["interval"]["all"]["median_px"] == pytest.approx([4.0, 4.0])
     assert sum(document["histogram"]["sagittal_t2"]["px"]) == 1
-    assert len(list((tmp_path / "plots").glob("point_*.png"))) == 4
+    assert len(list((tmp_path / "plots").glob("point_*.png"))) == 5
     table = run(*arguments, "--bootstrap", "20").stdout
     assert "100.0%" in table
     assert "3 → 4" in table
