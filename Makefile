@@ -19,8 +19,13 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile --cov --cov-report= --cov-fail-under=90
 
-test-slow: setup
+test-slow: .venv/extras
 	$(BIN)/python -m pytest
+
+# What only the slow tests need: Ray is about 80 MB.
+.venv/extras: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
+	touch $@
 
 fuzz: setup
 	$(BIN)/python tests/fuzz_dicom.py --count 5000 --seed 1

@@ -260,7 +260,7 @@ def test_help_starts_without_torch_and_other_heavy_libraries() -> None:
         "except SystemExit as stop:\n"
         "    assert stop.code == 0, stop.code\n"
         "heavy = {'torch', 'timm', 'lightning', 'pandas', 'scipy', 'matplotlib', 'pydicom'}\n"
-        "heavy |= {'onnxruntime'}\n"
+        "heavy |= {'onnxruntime', 'ray'}\n"
         "sys.exit(','.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]

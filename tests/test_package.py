@@ -31,7 +31,9 @@ def test_the_citation_names_the_version_licence_and_date_of_the_release() -> Non
 def test_every_dependency_has_a_lower_bound_and_a_pin_not_below_it() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
-    for requirement in PROJECT["dependencies"]:
+    extras = PROJECT["optional-dependencies"]
+    optional = [item for name in extras if name != "dev" for item in extras[name]]
+    for requirement in [*PROJECT["dependencies"], *optional]:
         name, _, bound = requirement.lower().partition(">=")
         assert bound, requirement
         assert numbers(pins[name]) >= numbers(bound), requirement

@@ -8,7 +8,7 @@ and leaves the same bytes; a run's folder takes one set of data.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +18,9 @@ from lumbargrade.atomic_files import remove_folder, write_beside
 from lumbargrade.confidence_fits import fit_confidences
 from lumbargrade.encoder_weights import recorded_weights
 from lumbargrade.ensemble_file import ENSEMBLE_FILE
-from lumbargrade.ensemble_steps import SCORES, ensemble_steps
+from lumbargrade.ensemble_steps import SCORES
 from lumbargrade.folder_lock import held_folder
-from lumbargrade.folds import cross_validation
 from lumbargrade.labels import VIEWS
-from lumbargrade.member_steps import MemberSteps
 from lumbargrade.metric import MetricParts
 from lumbargrade.models import (
     CALIBRATION,
@@ -34,6 +32,7 @@ from lumbargrade.models import (
 from lumbargrade.out_of_fold import ANSWERS, LANDMARKS, POINTS, read_landmarks
 from lumbargrade.point_confidence import DetectorFit
 from lumbargrade.prepared import PreparedStudies, data_sha256, prepared_cache, survey
+from lumbargrade.ray_steps import ClusterSettings, do_on_cluster
 from lumbargrade.recipe import LIBRARIES, PREPARED
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.run_layout import (
@@ -45,8 +44,8 @@ from lumbargrade.run_layout import (
     detector_step,
     points_file,
     points_step,
-    write_folds,
 )
+from lumbargrade.run_plan import RunPlan
 from lumbargrade.run_report.gather import gather, oracle_of
 from lumbargrade.run_report.page import write_run_report
 from lumbargrade.settings import ConfigError
@@ -83,6 +82,7 @@ def run_cross_validation(
     stop: Stop | None = None,
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
+    cluster: ClusterSettings | None = None,
 ) -> CrossValidated:
     """Train every member of a recipe with folds, or go on with it.
 
@@ -95,46 +95,30 @@ def run_cross_validation(
         stop: asks the run to stop where it can go on later without loss.
         on_step: progress.
         on_epoch: progress of a training.
+        cluster: do the steps there, several at a time, instead of here; ``data`` and ``out`` are
+            on a file system that all its machines share. Progress is logged.
 
     Raises:
         ConfigError: the folder holds a run on other data, or another process works in it.
+        StepsFailedError: some steps failed on the cluster; the others are done.
         InvalidStudyError: too few studies, or none that can be read.
         Stopped: the run was asked to stop; the same call goes on.
     """
+    if cluster is not None:
+        data, out = data.resolve(), out.resolve()
     with held_folder(out):
         cache = prepared_cache(data, out / PREPARED, workers=workers)
         facts = survey(cache)
         sha256 = data_sha256(list(facts.values()))
         check_data(out, sha256)
         recipe.to_yaml(out / CONFIG)
-        members = MemberSteps(
-            recipe=recipe, run=out, cache=cache, facts=facts,
-            device=device, stop=stop or Stop(), on_epoch=on_epoch,
-        )  # fmt: skip
-        steps = plan(recipe, out, members, sha256)
-        done = _do_steps(out, steps, device, on_step)
-        found = _describe(recipe, out, members, done)
+        plan = RunPlan(recipe=recipe, run=out, cache=cache, facts=facts, device=device)
+        steps = plan.steps(stop=stop, on_epoch=on_epoch)
+        done = _do_steps(plan, steps, on_step, cluster, stop or Stop())
+        found = _describe(plan, done)
         labels = {study_id: item.labels for study_id, item in facts.items()}
         write_run_report(gather(recipe, out, steps, labels, oracle_of(data)), out)
         return found
-
-
-def plan(recipe: Recipe, run: Path, members: MemberSteps, data_sha256: str) -> list[Step]:
-    """All steps of a run, in an order in which they can be done."""
-    labels = {study_id: item.labels for study_id, item in members.facts.items()}
-
-    def cut(folder: Path) -> None:
-        k = recipe.folds or 0
-        write_folds(folder, cross_validation(labels, k, recipe.fold_validation, recipe.seed))
-
-    settings = {
-        "data_sha256": data_sha256,
-        "folds": recipe.folds,
-        "fold_validation": recipe.fold_validation,
-        "seed": recipe.seed,
-    }
-    first = Step(name=FOLDS, kind="folds", settings=settings, after=(), work=cut)
-    return [first, *members.steps(), *ensemble_steps(recipe, run, labels)]
 
 
 def check_data(out: Path, sha256: str) -> None:
@@ -153,38 +137,54 @@ def check_data(out: Path, sha256: str) -> None:
         raise ConfigError(f"{out} holds a run of a recipe with a split: give another --out")
 
 
-def _do_steps(out: Path, steps: list[Step], device: str, on_step: OnStep | None) -> tuple[str, ...]:
-    states = states_of(out, steps)
-    hashes = {state.step.name: state.inputs_sha256 for state in states}
+def _do_steps(
+    plan: RunPlan,
+    steps: list[Step],
+    on_step: OnStep | None,
+    cluster: ClusterSettings | None,
+    stop: Stop,
+) -> tuple[str, ...]:
+    states = states_of(plan.run, steps)
     again = [state for state in states if state.replaces]
     for state in again:
         logger.info("%s will be done again (%s)", state.step.name, state.reason)
+    if not all(state.done for state in states):
+        (plan.run / MANIFEST).unlink(missing_ok=True)  # until all fits together again
+    if cluster is not None:
+        done = do_on_cluster(plan, states, cluster, stop)
+    else:
+        done = _one_by_one(plan, states, on_step)
+    remove_folder(plan.run / UNFINISHED)  # what was begun with settings no longer asked for, too
+    return done
+
+
+def _one_by_one(
+    plan: RunPlan, states: Sequence[StepState], on_step: OnStep | None
+) -> tuple[str, ...]:
+    hashes = {state.step.name: state.inputs_sha256 for state in states}
     done = []
     for number, state in enumerate(states, start=1):
         if state.done:
             continue
         if on_step is not None:
             on_step(number, len(states), state)
-        (out / MANIFEST).unlink(missing_ok=True)  # until all fits together again
-        clock = StepClock.start(out, state.step, device)
-        is_whole = do_step(out, state, {name: hashes[name] for name in state.step.after})
+        clock = StepClock.start(plan.run, state.step, plan.device)
+        is_whole = do_step(plan.run, state, {name: hashes[name] for name in state.step.after})
         clock.stop(whole=is_whole)
         done.append(state.step.name)
-    remove_folder(out / UNFINISHED)  # what was begun with settings that are no longer asked for
     return tuple(done)
 
 
-def _describe(
-    recipe: Recipe, out: Path, members: MemberSteps, done: tuple[str, ...]
-) -> CrossValidated:
+def _describe(plan: RunPlan, done: tuple[str, ...]) -> CrossValidated:
     """Put what a model folder needs where it belongs, the manifest last."""
+    recipe, out = plan.recipe, plan.run
     folds = range(recipe.folds or 0)
     for step, name in ((ENSEMBLE, ENSEMBLE_FILE), (CALIBRATED, CALIBRATION), (ENSEMBLE, ANSWERS)):
         write_beside(out / name, (out / step / name).read_bytes())
     first = next(iter(recipe.detectors))
     tables = [out / points_step(first, fold) / points_file(first, fold) for fold in folds]
     write_beside(out / POINTS, joined_tables(tables))
-    write_confidences(out, _confidences(recipe, out, members))
+    write_confidences(out, _confidences(plan))
     scores: dict[str, Any] = json.loads((out / EVALUATION / SCORES).read_text())
     entries = [
         MemberEntry(
@@ -208,8 +208,8 @@ def _describe(
             "seed": recipe.seed,
             "training_data": {
                 "licence": recipe.data_licence,
-                "sha256": data_sha256(list(members.facts.values())),
-                "studies": {"all": len(members.facts)},
+                "sha256": data_sha256(list(plan.facts.values())),
+                "studies": {"all": len(plan.facts)},
             },
             **recorded_weights(out / member.path for member in entries),
             "out_of_fold": {"score": scores["as trained"]["score"]},
@@ -223,14 +223,15 @@ def _describe(
     )
 
 
-def _confidences(recipe: Recipe, out: Path, members: MemberSteps) -> dict[str, DetectorFit]:
+def _confidences(plan: RunPlan) -> dict[str, DetectorFit]:
     """Of each set and fold, fitted on the studies that the fold holds out."""
+    recipe = plan.recipe
     fits: dict[str, DetectorFit] = {}
     for fold in range(recipe.folds or 0):
         for name in recipe.detectors:
-            landmarks = read_landmarks(out / points_step(name, fold) / LANDMARKS)
+            landmarks = read_landmarks(plan.run / points_step(name, fold) / LANDMARKS)
             folders = {view: detector_step(name, view, fold) for view in VIEWS}
-            studies = PreparedStudies(members.cache, tuple(landmarks))
+            studies = PreparedStudies(plan.cache, tuple(landmarks))
             fits |= fit_confidences(folders, studies, landmarks)
     return fits
 

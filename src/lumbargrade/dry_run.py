@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lumbargrade.cache import STUDY_FILE
-from lumbargrade.cross_validation import check_data, plan
+from lumbargrade.cross_validation import check_data
 from lumbargrade.folds import split_studies
 from lumbargrade.labels import VIEWS
-from lumbargrade.member_steps import MemberSteps
 from lumbargrade.models import MANIFEST
 from lumbargrade.out_of_fold import LANDMARKS, read_landmarks
 from lumbargrade.prepare import UNFINISHED
@@ -20,10 +19,10 @@ from lumbargrade.prepared import data_sha256, survey
 from lumbargrade.recipe import CLASSIFIER_PATH, PREPARED, detector_path
 from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_settings
+from lumbargrade.run_plan import RunPlan
 from lumbargrade.step_seconds import mean_seconds
 from lumbargrade.steps import states_of, unfinished_folder
 from lumbargrade.training.checkpoint import CHECKPOINT, CONFIG, is_complete
-from lumbargrade.training.stopping import Stop
 
 NOT_YET = "not done yet"
 BEGUN = "begun"
@@ -75,15 +74,12 @@ def _cross_validated(
     recipe: Recipe, cache: Path | None, out: Path, device: str
 ) -> Sequence[StepForecast]:
     facts = {} if cache is None else survey(cache)
-    sha256 = data_sha256(list(facts.values()))
     if cache is not None:
-        check_data(out, sha256)
-    members = MemberSteps(
-        recipe=recipe, run=out, cache=cache or out, facts=facts, device=device, stop=Stop()
-    )
+        check_data(out, data_sha256(list(facts.values())))
+    plan = RunPlan(recipe=recipe, run=out, cache=cache or out, facts=facts, device=device)
     measured = mean_seconds(out, device)
     found = []
-    for state in states_of(out, plan(recipe, out, members, sha256)):
+    for state in states_of(out, plan.steps()):
         reason = "after prepare" if cache is None else state.reason
         if reason and unfinished_folder(out, state).is_dir():
             reason = f"{reason}, {BEGUN}"

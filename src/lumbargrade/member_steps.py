@@ -124,6 +124,7 @@ class MemberSteps:
             settings=member.model_dump(mode="json"),
             after=(FOLDS,),
             work=work,
+            uses_device=True,
         )
 
     def _points(self, name: str, fold: int) -> Step:
@@ -150,6 +151,7 @@ class MemberSteps:
             settings={"follow": True} if self.recipe.follow else {},
             after=(FOLDS, *members.values()),
             work=work,
+            uses_device=True,
         )
 
     def _mean_points(self, fold: int) -> Step:
@@ -200,6 +202,7 @@ class MemberSteps:
                 },
                 after=inputs if before is None else (*inputs, before),
                 work=work,
+                uses_device=True,
             )
 
         place = classifier_step(name, fold)
@@ -261,6 +264,7 @@ class MemberSteps:
             settings={"merge_px": merge_px, "sets": sets},
             after=(FOLDS, member, *points),
             work=work,
+            uses_device=True,
         )
 
     def _others(self, fold: int) -> list[int]:

@@ -35,15 +35,20 @@ class StepClock:
 
     def stop(self, *, whole: bool) -> None:
         """Note the seconds; a step that was begun earlier counts for no estimate."""
-        make_folder(self.run / LOG)
-        entry = {
-            "step": self.step.name,
-            "kind": self.step.kind,
-            "device": self.device,
-            "seconds": round(time.monotonic() - self.begun, 3),
-            "whole": whole,
-        }
-        append_line(self.run / LOG / SECONDS, json.dumps(entry))
+        note_seconds(self.run, self.step, self.device, time.monotonic() - self.begun, whole=whole)
+
+
+def note_seconds(run: Path, step: Step, device: str, seconds: float, *, whole: bool) -> None:
+    """Note the seconds that a step took on a device; ``whole`` as for :meth:`StepClock.stop`."""
+    make_folder(run / LOG)
+    entry = {
+        "step": step.name,
+        "kind": step.kind,
+        "device": device,
+        "seconds": round(seconds, 3),
+        "whole": whole,
+    }
+    append_line(run / LOG / SECONDS, json.dumps(entry))
 
 
 def mean_seconds(run: Path, device: str) -> dict[str, float]:

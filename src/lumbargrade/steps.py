@@ -19,9 +19,13 @@ RECORD = "step.json"
 """In each step's folder: its inputs, and the files it left."""
 
 UNFINISHED = "unfinished"
-"""Folder inside the run in which steps' folders are filled; gone when all are done."""
+"""Folder inside the run in which steps' folders are filled; several processes may do so."""
 
 _SCHEMA = "lumbargrade/step/1"
+
+
+class StepsFailedError(RuntimeError):
+    """Some steps failed, and those that need their outputs were not done; the others were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Step:
     """Names of the steps whose outputs it reads."""
     work: Callable[[Path], None]
     """Fills a folder; called again on a folder that was cut off, it goes on."""
+    uses_device: bool = False
+    """It runs a network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +118,6 @@ def do_step(run: Path, state: StepState, upstream: Mapping[str, str]) -> bool:
     make_folder(place.parent)
     remove_folder(place)
     beside.replace(place)
-    if not any(beside.parent.iterdir()):
-        beside.parent.rmdir()
     return is_new
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lumbargrade.atomic_files import WriteError
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.settings import ConfigError
+from lumbargrade.steps import StepsFailedError
 
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -54,6 +55,9 @@ def main() -> None:
             markup=False,
             soft_wrap=True,
         )
+        sys.exit(EXIT_SOME_FAILED)
+    except StepsFailedError as error:
+        stderr.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(EXIT_SOME_FAILED)
     except (InvalidStudyError, FileNotFoundError) as error:
         stderr.print(str(error), style="red", markup=False, soft_wrap=True)

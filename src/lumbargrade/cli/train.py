@@ -30,6 +30,23 @@ def train(
         bool,
         typer.Option("--dry-run", help="List the steps, done or to do and why; write nothing."),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Do the steps of a recipe with folds on a Ray cluster: auto, HOST:PORT or local.",
+        ),
+    ] = None,
+    step_cpus: Annotated[
+        int, typer.Option(min=1, help="With --ray: CPUs, and threads, of a step with a network.")
+    ] = 1,
+    step_gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="With --ray: GPUs of such a step; one if there are any; 0.5 lets two share one.",
+        ),
+    ] = None,
 ) -> None:
     """Train both stages as a recipe says; the same command goes on where it was cut off."""
     settings = Recipe.from_yaml(recipe, parse_overrides(overrides or []))
@@ -38,6 +55,7 @@ def train(
         return
     with training_process(out, device) as stop:
         from lumbargrade.cross_validation import run_cross_validation
+        from lumbargrade.ray_steps import ClusterSettings
         from lumbargrade.recipe import run_recipe
         from lumbargrade.runtime import prepare_for_networks, usable_cores
 
@@ -45,13 +63,18 @@ def train(
         if settings.folds is not None:
             if extra_slices is not None:
                 raise ConfigError("--extra-slices wants a recipe with a split, not with folds")
+            cluster = None
+            if ray is not None:
+                cluster = ClusterSettings(address=ray, cpus=step_cpus, gpus=step_gpus)
             found = run_cross_validation(
                 settings, data, out, device=device, workers=usable_cores(), stop=stop,
-                on_step=_show_step, on_epoch=_show_epoch,
+                on_step=_show_step, on_epoch=_show_epoch, cluster=cluster,
             )  # fmt: skip
             _show(found.scores)
             stderr.print(f"Models: {out}", markup=False)
             return
+        if ray is not None:
+            raise ConfigError("--ray spreads the steps of a recipe with folds, not with a split")
         summary = run_recipe(
             settings, data, out,
             extra_slices=extra_slices, device=device, workers=usable_cores(), stop=stop,

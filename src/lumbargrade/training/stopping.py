@@ -31,6 +31,11 @@ class Stop:
         self._asked: int | None = None
         self._held = 0
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a request came, be it held back or not."""
+        return self._asked is not None
+
     def ask(self, signal_number: int) -> None:
         """Ask the job to stop; to be called by a signal's handler.
 
