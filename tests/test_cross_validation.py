@@ -66,8 +66,12 @@ def test_no_member_answers_for_a_study_that_it_was_trained_on(finished: CrossVal
     held_out = [set(fold["held_out"]) for fold in folds]
     assert not held_out[0] & held_out[1]
     assert len(held_out[0] | held_out[1]) == STUDIES
-    members = sorted(run.glob("members/*/fold*/studies.json"))
-    assert len(members) == 2 * (2 * 3 + 2)
+    members = sorted(
+        path
+        for top in ("members", "first_steps")
+        for path in run.glob(f"{top}/*/fold*/studies.json")
+    )
+    assert len(members) == 2 * (2 * 3 + 2) + 2  # two-step's first steps, too
     for path in members:
         seen = json.loads(path.read_text())
         fold = int(path.parent.name.removeprefix("fold"))
