@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,8 +88,12 @@ def machines() -> Iterator[Machines]:
         assert cluster.wait(timeout=PATIENCE_S) == 0
         assert not processes_naming(folder)
     finally:
-        cluster.kill()
-        cluster.wait()
+        if cluster.poll() is None:
+            cluster.terminate()  # it takes its machines along
+            cluster.wait(timeout=PATIENCE_S)
+        for pipe in (cluster.stdin, cluster.stdout):
+            if pipe is not None:
+                pipe.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -104,45 +109,72 @@ def processes_naming(word: str) -> list[str]:
     return found
 
 
-def start(
-    machines: Machines, recipe: dict[str, Any], cache: Path, out: Path, *words: str
-) -> "subprocess.Popen[str]":
-    file = out.with_suffix(".yaml")
-    file.write_text(yaml.safe_dump(recipe))
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "lumbargrade", "train", file, "--data", cache,
-         "--out", out, "--device", "cpu", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=machines.environment,
-    )  # fmt: skip
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(cache: Path) -> Iterator[Start]:
+    """Starts trainings; those that a failed test leaves behind are ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(
+        machines: Machines, recipe: dict[str, Any], out: Path, *words: str
+    ) -> "subprocess.Popen[str]":
+        file = out.with_suffix(".yaml")
+        file.write_text(yaml.safe_dump(recipe))
+        command = [sys.executable, "-W", "ignore", "-m", "lumbargrade", "train", str(file)]
+        command += ["--data", str(cache), "--out", str(out), "--device", "cpu", *words]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=machines.environment,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def wait_until_two_steps_are_under_way(out: Path, process: "subprocess.Popen[str]") -> None:
-    """Each machine has one CPU, so both work then."""
-    under_way: list[Path] = []
-    while len(under_way) < 2:
+    """Each machine has one CPU, so both work then; what an earlier run left does not count."""
+    begun = time.time()
+    under_way = 0
+    while under_way < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-        under_way = list(out.glob("unfinished/*"))
+        under_way = sum(
+            any(last_change(path) > begun for path in folder.rglob("*"))
+            for folder in out.glob("unfinished/*")
+        )
+
+
+def last_change(path: Path) -> float:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 @needs_ray
 @pytest.mark.slow
 def test_a_run_on_a_cluster_ends_in_the_bytes_of_a_run_without_one(
-    machines: Machines, cache: Path, tmp_path: Path
+    machines: Machines, start: Start, tmp_path: Path
 ) -> None:
     """Its driver is killed, another is stopped, a step fails: what was done stays."""
-    alone = start(machines, GOOD, cache, tmp_path / "alone")
+    alone = start(machines, GOOD, tmp_path / "alone")
     out = tmp_path / "out"
     on_cluster = ("--ray", machines.address)
     for number, exit_code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
-        driver = start(machines, BROKEN, cache, out, *on_cluster)
+        driver = start(machines, BROKEN, out, *on_cluster)
         wait_until_two_steps_are_under_way(out, driver)
         driver.send_signal(number)
         _, shown = driver.communicate(timeout=PATIENCE_S)
         assert driver.returncode == exit_code, shown
         assert number == signal.SIGKILL or "the same command goes on" in shown
 
-    driver = start(machines, BROKEN, cache, out, *on_cluster)
+    driver = start(machines, BROKEN, out, *on_cluster)
     stdout, shown = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 1, shown
     assert stdout == ""
@@ -153,7 +185,7 @@ def test_a_run_on_a_cluster_ends_in_the_bytes_of_a_run_without_one(
     assert (out / "out_of_fold" / "plain" / "fold1" / "step.json").is_file()
     assert not (out / "manifest.json").exists()
 
-    driver = start(machines, GOOD, cache, out, *on_cluster)
+    driver = start(machines, GOOD, out, *on_cluster)
     _, shown = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0, shown
     assert "ensemble is done" in shown
@@ -166,11 +198,9 @@ def test_a_run_on_a_cluster_ends_in_the_bytes_of_a_run_without_one(
 
 @needs_ray
 @pytest.mark.slow
-def test_no_cluster_at_an_address_is_said_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path
-) -> None:
+def test_no_cluster_at_an_address_is_said_with_what_to_do(start: Start, tmp_path: Path) -> None:
     machines = Machines("127.0.0.1:1", {**os.environ, "PYTHONPATH": str(ROOT / "src")})
-    process = start(machines, GOOD, cache, tmp_path / "out", "--ray", machines.address)
+    process = start(machines, GOOD, tmp_path / "out", "--ray", machines.address)
     _, shown = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, shown
     assert "--ray local" in shown

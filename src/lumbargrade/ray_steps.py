@@ -10,6 +10,7 @@ was cut off, so a machine or this process may die.
 import logging
 import platform
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
 """How long a machine waits until a shared file system shows it what another has finished."""
+
+CONNECT_S = 30.0
+"""How long a cluster's address may take to answer."""
 
 POLL_S = 1.0
 """How often a request to stop is looked for while steps are under way."""
@@ -177,20 +181,36 @@ def _cancelled_kindly() -> Iterator[Stop]:
 def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     """Be the driver of a job; SIGTERM stays with the command line, Ray would take it."""
     alone = {"include_dashboard": False} if address == "local" else {}
+    _check_address(address)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **alone)
     except ConnectionError as error:
-        raise ConfigError(
-            f"--ray {address}: {error}; `ray start --head` starts a cluster, "
-            "`--ray local` uses this machine alone"
-        ) from error
+        raise _no_cluster(address, error) from error
     finally:
         signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Say at once where nobody listens: Ray would try for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:  # auto, local, ray://HOST:PORT
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"--ray {address}: {error}; `ray start --head` starts a cluster, `--ray local` uses this "
+        "machine alone"
+    )
 
 
 def _gpus_of_a_step(ray: ModuleType, plan: RunPlan, settings: ClusterSettings) -> float:
