@@ -17,10 +17,10 @@ from lumbargrade.phantom.planes import plane_affine
 from lumbargrade.phantom.protocol import plan_study
 from lumbargrade.phantom.slip import slipped
 from lumbargrade.phantom.spine import FIRST_GRADED_DISC, Spine, build_spine
-from lumbargrade.phantom.study import stored_affines
 from lumbargrade.phantom.tissue import Tissue
-from lumbargrade.phantom.truth import StoredSeries, true_points
+from lumbargrade.phantom.truth import true_points
 from lumbargrade.phantom.variants import SHARE_OF_VARIANT, SpineForm, Variant, draw_variant
+from phantom_series import stored_as_planned
 
 
 def test_each_variant_has_its_share_and_all_together_a_few_per_cent() -> None:
@@ -108,14 +108,7 @@ def test_sagittal_stacks_hold_every_foramen_of_a_scoliosis() -> None:
     for seed in range(40, 60):
         spine = curved(seed)
         anatomy = solve_anatomy(seed, spine, label_model().draw_severity(seed))
-        stored = [
-            StoredSeries(
-                series_id=str(number), number=number, protocol=protocol,
-                affines=stored_affines(protocol),
-                instance_numbers=tuple(range(1, len(protocol.affines) + 1)), variant=(),
-            )
-            for number, protocol in enumerate(plan_study(seed, spine), start=1)
-        ]  # fmt: skip
+        stored = stored_as_planned(seed, spine)
         for point in true_points(spine, anatomy, stored):
             assert point.variant is Variant.SCOLIOSIS
             if point.target is not None and point.target.condition.family is Family.FORAMINAL:

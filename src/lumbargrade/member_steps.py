@@ -5,15 +5,12 @@ alone are answered for; the points at which a classifier trains come from detect
 those studies; each output names its member, set and fold.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lumbargrade.atomic_files import write_beside
 from lumbargrade.classifier.dataset import cut_studies
 from lumbargrade.classifier.infer import grade_point_sets, load_classifier
 from lumbargrade.classifier.train import FIRST_STEP, train_classifier
@@ -30,6 +27,7 @@ from lumbargrade.detector.train import train_detector
 from lumbargrade.folds import Fold
 from lumbargrade.label_doubts import without_doubtful
 from lumbargrade.labels import VIEWS, View
+from lumbargrade.member_files import take_first_step, write_studies
 from lumbargrade.metric import reweight_for_metric
 from lumbargrade.out_of_fold import (
     LANDMARKS,
@@ -56,13 +54,9 @@ from lumbargrade.run_layout import (
     read_folds,
 )
 from lumbargrade.steps import Step
-from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
 from lumbargrade.training_crops import cut_training_crops
-
-STUDIES = "studies.json"
-"""In a member's folder: the studies that trained it and chose its epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +106,7 @@ class MemberSteps:
                 self._of_view(part.training, view),
                 self._of_view(part.validation, view),
             )
-            _write_studies(folder, training, validation)
+            write_studies(folder, training, validation)
             train_detector(
                 view, settings, training, validation, folder, of_set.seed,
                 device=self.device, on_epoch=self.on_epoch, stop=self.stop,
@@ -188,7 +182,7 @@ class MemberSteps:
         def step(place: str, settings: ClassifierSettings, before: str | None = None) -> Step:
             def work(folder: Path) -> None:
                 if before is not None:
-                    _take_first_step(self.run / before, folder / FIRST_STEP)
+                    take_first_step(self.run / before, folder / FIRST_STEP)
                 self._train_classifier(name, settings, fold, folder)
 
             member = ClassifierMember(crops=setup.crops, classifier=settings)
@@ -226,7 +220,7 @@ class MemberSteps:
             tables = [self.run / table for table in names]
             crops = without_doubtful(crops, tables, doubts.below, folder)
         validation = self._studies(part.validation)
-        _write_studies(folder, training, validation)
+        write_studies(folder, training, validation)
         train_classifier(
             settings, setup.crops, crops, cut_studies(validation, landmarks, setup.crops),
             folder, setup.seed,
@@ -285,19 +279,3 @@ class MemberSteps:
 
     def _of_view(self, study_ids: Sequence[str], view: View) -> PreparedStudies:
         return self._studies([item for item in study_ids if view in self.facts[item].views])
-
-
-def _write_studies(folder: Path, training: PreparedStudies, validation: PreparedStudies) -> None:
-    document: dict[str, Any] = {
-        "training": training.study_ids,
-        "validation": validation.study_ids,
-    }
-    write_beside(folder / STUDIES, json.dumps(document, indent=1) + "\n")
-
-
-def _take_first_step(source: Path, folder: Path) -> None:
-    """Copy what step 2 begins with; weights last, because they mean that it is complete."""
-    for name in (CONFIG, METRICS, WEIGHTS):
-        if not (folder / name).is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_beside(folder / name, (source / name).read_bytes())
