@@ -129,10 +129,13 @@ def test_evidence_is_read_at_the_point_and_beside_it() -> None:
     assert evidence_of(maps, np.full((1, 3), np.nan)) == (None,)
 
 
-def test_a_known_confidence_takes_the_place_of_the_score_and_its_flag() -> None:
+@pytest.mark.parametrize("low_confidence", [0.0, 0.1])
+def test_a_known_confidence_takes_the_scores_place_and_cannot_take_a_flag_away(
+    low_confidence: float,
+) -> None:
     settings = DetectorSettings(
         encoder="test_resnet", encoder_depth=4, decoder_channels=(8, 8), image_size=SIZE,
-        lstm_hidden=8,
+        lstm_hidden=8, low_confidence=low_confidence,
     )  # fmt: skip
     torch.manual_seed(0)
     view = View.SAGITTAL_T2
@@ -146,11 +149,12 @@ def test_a_known_confidence_takes_the_place_of_the_score_and_its_flag() -> None:
         if target.condition.view is not view:
             assert sure[index] == plain[index]
             continue
-        assert plain[index].flags == unsure[index].flags == (Flag.LOW_CONFIDENCE,)
-        assert sure[index].flags == ()
+        assert plain[index].score < 0.1
+        maps_say_so = (Flag.LOW_CONFIDENCE,) if low_confidence else ()
+        assert plain[index].flags == sure[index].flags == maps_say_so
+        assert unsure[index].flags == (Flag.LOW_CONFIDENCE,)
         assert sure[index].score == pytest.approx(expit(8.0))
         assert unsure[index].score == pytest.approx(expit(-0.1))
-        assert plain[index].score < 0.1
         np.testing.assert_array_equal(
             np.asarray(sure[index].position_lps_mm), np.asarray(plain[index].position_lps_mm)
         )

@@ -97,17 +97,18 @@ def find_landmarks(
     for target in TARGETS:
         view = target.condition.view
         position, evidence = found.positions_lps_mm[target.index], found.evidence[target.index]
-        score, least = float(found.scores[target.index]), 0.0
-        if view in detectors:
-            least = detectors[view].settings.low_confidence
+        score = float(found.scores[target.index])
+        low = view in detectors and score < detectors[view].settings.low_confidence
         if confidence is not None and view in confidence and evidence is not None:
-            score, least = confidence[view].probability(evidence), confidence[view].flag_below
+            # both may say so: where nearly all points were found, what was fitted is nearly flat
+            score = confidence[view].probability(evidence)
+            low = low or score < confidence[view].flag_below
         landmarks.append(
             Landmark(
                 target=target,
                 position_lps_mm=None if np.isnan(position).any() else position,
                 score=score,
-                flags=_flags(position, here=view in volumes, low=score < least),
+                flags=_flags(position, here=view in volumes, low=low),
                 evidence=evidence,
                 track=found.tracks[target.index],
             )
