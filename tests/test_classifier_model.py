@@ -7,10 +7,10 @@ from lumbargrade.config import ClassifierSettings
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
 
 
-@pytest.fixture
-def model() -> GradeClassifier:
+@pytest.fixture(params=["sequence", "channels"])
+def model(request: pytest.FixtureRequest) -> GradeClassifier:
     torch.manual_seed(0)
-    return GradeClassifier(TINY).eval()
+    return GradeClassifier(TINY.model_copy(update={"slices_as": request.param})).eval()
 
 
 def random_crops(studies: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,3 +151,27 @@ def test_a_mask_is_a_second_channel_that_is_looked_at(input_px: int | None) -> N
     moved = (model(other, present) - logits)[0].abs().amax(dim=1)
     assert (moved[[3, 8, 13, 18, 23]] > 0).all()
     assert moved[[0, 7, 24]].max() == 0
+
+
+@pytest.mark.parametrize(("slices_as", "runs"), [("sequence", 5), ("channels", 1)])
+def test_the_encoder_runs_once_per_slice_or_once_per_crop(slices_as: str, runs: int) -> None:
+    model = GradeClassifier(TINY.model_copy(update={"slices_as": slices_as})).eval()
+    seen: list[tuple[int, ...]] = []
+    model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    model(*random_crops(1))
+    assert seen == [(25 * runs, 5 // runs, 32, 32)]
+
+
+def test_slices_as_channels_take_masks_and_other_numbers_of_slices() -> None:
+    settings = TINY.model_copy(update={"slices_as": "channels", "input_px": 48})
+    model = GradeClassifier(settings, channels=2, slices=3).eval()
+    images = torch.rand(1, 25, 2, 3, 32, 32)
+    present = torch.ones(1, 25, 3, dtype=torch.bool)
+    present[0, :, 0] = False
+    answers = model(images, present)
+    other = images.clone()
+    other[:, :, :, 0] = 0.3
+    assert answers.shape == (1, 25, 3)
+    torch.testing.assert_close(model(other, present), answers)
+    other[:, :, 1, 1] = 0.3
+    assert not torch.allclose(model(other, present), answers)

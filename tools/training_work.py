@@ -42,12 +42,17 @@ def detector_flops(view: View, settings: DetectorSettings) -> float:
 def classifier_flops(setup: ClassifierSetup) -> float:
     """Of one study's forward pass: its CNN over all slices of all crops."""
     with torch.device("meta"):
-        model = GradeClassifier(setup.classifier, channels=setup.crops.channels)
+        model = GradeClassifier(
+            setup.classifier, channels=setup.crops.channels, slices=setup.crops.slices
+        )
         size = setup.classifier.input_px or setup.crops.size_px
-        images = torch.empty(1, setup.crops.channels, size, size)
+        together = setup.classifier.slices_as == "channels"
+        planes = setup.crops.channels * (setup.crops.slices if together else 1)
+        images = torch.empty(1, planes, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.encoder.eval()(images)
-    return float(counter.get_total_flops()) * len(TARGETS) * setup.crops.slices
+    runs = len(TARGETS) * (1 if together else setup.crops.slices)
+    return float(counter.get_total_flops()) * runs
 
 
 def work_of(recipe: Recipe, studies: int) -> dict[str, float]:

@@ -160,7 +160,11 @@ def _classifier_speed(
     none = PointErrors(by_family={family: np.zeros((1, 3)) for family in Family})
     task = ClassifierTask(many, (), member, FIT, seed=0, weighted=False, errors=none)
     return _timed_fit(
-        GradeClassifier(member.classifier, channels=member.crops.channels), task, device
+        GradeClassifier(
+            member.classifier, channels=member.crops.channels, slices=member.crops.slices
+        ),
+        task,
+        device,
     )
 
 

@@ -44,7 +44,9 @@ def load_classifier(folder: Path, device: str = "cpu") -> Classifier:
         ConfigError: its settings are of another kind.
     """
     settings = ClassifierMember.from_yaml(folder / CONFIG)
-    model = GradeClassifier(settings.classifier, channels=settings.crops.channels)
+    model = GradeClassifier(
+        settings.classifier, channels=settings.crops.channels, slices=settings.crops.slices
+    )
     model.load_state_dict(load_weights(folder / WEIGHTS))
     return Classifier(
         model=model.to(device).eval(),

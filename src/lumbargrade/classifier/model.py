@@ -4,7 +4,8 @@ What must stay true: a crop's vector depends on that crop alone, and ``sequence.
 which others it meets; an absent slice or crop has no influence, whatever its pixels hold.
 
 Source: after the 5th-place solution of the RSNA 2024 competition (2.5-D CNN, bi-LSTM over slices,
-attention pooling, bi-LSTM over the conditions of a level).
+attention pooling, bi-LSTM over the conditions of a level); slices as channels instead are ours, to
+compare.
 """
 
 from typing import Self
@@ -94,6 +95,7 @@ class GradeClassifier(nn.Module):
         weights: StartingWeights | None = None,
         *,
         channels: int = 1,
+        slices: int = 5,
     ) -> None:
         """Bind settings.
 
@@ -101,18 +103,25 @@ class GradeClassifier(nn.Module):
             settings: of the network.
             weights: what the encoder starts from, None for random ones.
             channels: of its crops, 2 with masks.
+            slices: of its crops.
         """
         super().__init__()
         self.settings = settings
+        self._slices_together = settings.slices_as == "channels"
         self.encoder, features = pooling_encoder(
-            settings.encoder, channels=channels, weights=weights
+            settings.encoder,
+            channels=channels * slices if self._slices_together else channels,
+            weights=weights,
         )
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
         width = 2 * settings.lstm_hidden
-        self.over_slices = nn.LSTM(
-            features, settings.lstm_hidden, batch_first=True, bidirectional=True
-        )
-        self.pool = AttentionPool(width)
+        if self._slices_together:
+            self.project = nn.Linear(features, width)
+        else:
+            self.over_slices = nn.LSTM(
+                features, settings.lstm_hidden, batch_first=True, bidirectional=True
+            )
+            self.pool = AttentionPool(width)
         self.missing = nn.Parameter(torch.zeros(len(CONDITIONS), width))
         self.sequence = SequenceModel(width, settings.sequence)
         self.heads = GradeHeads(width, settings)
@@ -187,9 +196,31 @@ class GradeClassifier(nn.Module):
         images: Float[Tensor, "crop *channel slice row column"],
         present: Bool[Tensor, "crop slice"],
     ) -> Float[Tensor, "crop width"]:
-        sequence, _ = self.over_slices(self._encode(images, present))
-        pooled: Tensor = self.pool(sequence, present | ~present.any(dim=1)[:, None])
+        pooled: Tensor
+        if self._slices_together:
+            pooled = self.project(self._encode_together(images, present))
+        else:
+            sequence, _ = self.over_slices(self._encode(images, present))
+            pooled = self.pool(sequence, present | ~present.any(dim=1)[:, None])
         return pooled
+
+    def _encode_together(
+        self,
+        images: Float[Tensor, "crop *channel slice row column"],
+        present: Bool[Tensor, "crop slice"],
+    ) -> Float[Tensor, "crop feature"]:
+        """Slices as channels; absent ones hold zeros, the middle of the grey scale."""
+        seen = self._resized((images - PIXEL_CENTRE) / PIXEL_SPREAD)
+        shown = present.reshape(len(present), *[1] * (seen.ndim - 4), -1, 1, 1)
+        planes = torch.where(shown, seen, 0.0).flatten(1, -3)  # (crop, plane, row, column)
+        exists = present.any(dim=1)
+        if not (self.encoder.training and bool(exists.any())):
+            features: Tensor = self.encoder(planes)
+            return features
+        encoded = self.encoder(planes[exists])  # missing crops stay out of the batch statistics
+        features = encoded.new_zeros(len(planes), encoded.shape[-1])
+        features[exists] = encoded
+        return features
 
     def _encode(
         self,

@@ -218,7 +218,7 @@ def train_classifier(
     claim_settings(out, member)
     weights = None if is_complete(out) else _starting_weights(settings, out)
     torch.manual_seed(seed)
-    model = GradeClassifier(settings, weights, channels=crops.channels)
+    model = GradeClassifier(settings, weights, channels=crops.channels, slices=crops.slices)
     first_weights = GRADE_WEIGHTS if settings.weighted_from_start else (1.0,) * len(GRADES)
     model.heads.start_from(grade_prior(training, first_weights))
 
