@@ -67,12 +67,14 @@ def test_marked_points_have_no_error() -> None:
         median_mm_along_z=0.0,
         median_mm=0.0,
         p95_mm=0.0,
+        within_mm=1.0,
         slice_exact=1.0,
         slice_within_1=1.0,
         level_correct=1.0,
         side_correct=1.0,
         coverage_precision=None,
         coverage_recall=None,
+        uncovered_left_out=None,
     )
     assert [evaluation.by_view[view].truths for view in View] == [5, 10, 10]
     assert evaluation.by_view[View.SAGITTAL_T2].side_correct is None
@@ -92,6 +94,26 @@ def test_a_hit_is_within_5_px() -> None:
         point = predict(row, column=row.column + shift)
         evaluation = evaluate_points([row], [point], read_slice=read_slice)
         assert evaluation.overall.within_5px == share
+
+
+@pytest.mark.parametrize(
+    ("index", "tolerance_mm"), [(2, 10.0), (7, 14.0), (12, 14.0), (17, 12.0), (22, 12.0)]
+)
+def test_each_family_has_its_own_tolerance_in_millimetres(index: int, tolerance_mm: float) -> None:
+    row = MARKED[index]
+    pixel_mm = 0.4 if row.series_id == AXIAL else 0.8
+    for shift_mm, share in ((tolerance_mm - 0.1, 1.0), (tolerance_mm + 0.1, 0.0)):
+        point = predict(row, row=row.row + shift_mm / pixel_mm)
+        evaluation = evaluate_points([row], [point], read_slice=read_slice)
+        assert evaluation.overall.within_mm == share
+
+
+def test_the_tolerance_counts_millimetres_across_slices_too() -> None:
+    row = MARKED[2]  # canal: 10 mm
+    for steps, share in ((2, 1.0), (3, 0.0)):  # 8 and 12 mm
+        point = predict(row, instance_number=row.instance_number + steps)
+        evaluation = evaluate_points([row], [point], read_slice=read_slice)
+        assert evaluation.overall.within_mm == share
 
 
 def test_a_point_in_a_series_of_another_matrix_is_compared_in_the_marked_one() -> None:
@@ -219,6 +241,16 @@ def test_coverage_counts_points_that_should_not_be_there() -> None:
     assert figures.coverage_precision == pytest.approx(6 / 8, abs=1e-15)
     assert figures.coverage_recall == pytest.approx(6 / 8, abs=1e-15)
     assert figures.found == pytest.approx(6 / 8, abs=1e-15)
+
+
+def test_uncovered_targets_count_as_left_out_where_nothing_was_predicted() -> None:
+    axial = [row for row in MARKED if row.target.condition.view is View.AXIAL_T2]
+    uncovered = [row for row in axial if row.target.level in LEVELS[:2]]
+    truths = [exact(row.target, (0, 0, 0), covered=row not in uncovered) for row in axial]
+    marked = [row for row in axial if row not in uncovered]
+    predicted = [predict(row) for row in [*marked, uncovered[0]]]
+    figures = evaluate_points(marked, predicted, exact=truths).by_view[View.AXIAL_T2]
+    assert figures.uncovered_left_out == 0.75
 
 
 def test_without_images_only_counts_and_coverage_have_values() -> None:

@@ -56,6 +56,8 @@ class PointFigures:
     median_mm: float | None
     """In three dimensions."""
     p95_mm: float | None
+    within_mm: float | None
+    """Within 10 mm (canal), 14 mm (foramina) or 12 mm (recesses) of the truth."""
     slice_exact: float | None
     slice_within_1: float | None
     level_correct: float | None
@@ -64,6 +66,8 @@ class PointFigures:
     """Share of predicted points whose target some slice covers."""
     coverage_recall: float | None
     """Share of covered targets that were predicted."""
+    uncovered_left_out: float | None
+    """Share of targets that no slice covers for which no point was predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +195,7 @@ def _samples(
         "median_mm_along_z": FigureSample.of(rows(lambda e: e.along_z_mm), percent=50),
         "median_mm": FigureSample.of(rows(lambda e: e.distance_mm), percent=50),
         "p95_mm": FigureSample.of(rows(lambda e: e.distance_mm), percent=95),
+        "within_mm": FigureSample.of(rows(lambda e: e.within_tolerance)),
         "slice_exact": FigureSample.of(rows(lambda e: e.slice_exact)),
         "slice_within_1": FigureSample.of(rows(lambda e: e.slice_within_1)),
         "level_correct": FigureSample.of(rows(lambda e: e.level_correct)),
@@ -200,6 +205,11 @@ def _samples(
         ),
         "coverage_recall": FigureSample.of(
             (number, target, found) for number, target, found, is_covered in covered if is_covered
+        ),
+        "uncovered_left_out": FigureSample.of(
+            (number, target, not found)
+            for number, target, found, is_covered in covered
+            if not is_covered
         ),
     }
 

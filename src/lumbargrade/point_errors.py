@@ -13,7 +13,7 @@ import numpy as np
 from lumbargrade.arrays import Affine, Point
 from lumbargrade.competition import CoordinateRow, PredictedPoint, TruthPoint
 from lumbargrade.geometry import lps_to_slices, normal_of, spacing_of
-from lumbargrade.labels import MIRROR_CONDITION, Target
+from lumbargrade.labels import MIRROR_CONDITION, Family, Target
 from lumbargrade.records import InvalidStudyError
 
 GRID_PX = 256
@@ -21,6 +21,12 @@ GRID_PX = 256
 
 EXACT_SLICE_SPACINGS = 0.25
 """A slice at most this much farther from the point than the best one counts as exact."""
+
+TOLERANCE_MM = {Family.CANAL: 10.0, Family.FORAMINAL: 14.0, Family.SUBARTICULAR: 12.0}
+"""A point so near to the truth, in three dimensions, still lies in the structure of its own level.
+
+Discs are 30 to 40 mm apart: a point on a neighbouring level never counts.
+"""
 
 ReadSlice = Callable[[str, str, int], tuple[Affine, tuple[int, int]]]
 """(study id, series id, instance number) → affine and (rows, columns) of the stored slice."""
@@ -65,6 +71,11 @@ class PointError:
     def distance_mm(self) -> float:
         """In three dimensions."""
         return float(np.hypot(self.in_plane_mm, self.along_z_mm))
+
+    @property
+    def within_tolerance(self) -> bool:
+        """Near enough in millimetres for its family."""
+        return self.distance_mm <= TOLERANCE_MM[self.target.condition.family]
 
 
 def point_errors(study: StudyPoints, read_slice: ReadSlice) -> Iterator[PointError]:

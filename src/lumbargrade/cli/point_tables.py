@@ -23,14 +23,18 @@ FOOTNOTE = "research use only, not a medical device"
 _SHORT = {Family.CANAL: "canal", Family.FORAMINAL: "foram.", Family.SUBARTICULAR: "subart."}
 _TITLE_STYLE = "bold"
 _NOTE_STYLE = "dim"
-_SHARES = ("found", "within_5px", "slice_exact", "slice_within_1", "level_correct", "side_correct")
-_SHARES_OF_COVERAGE = ("coverage_precision", "coverage_recall")
+_SHARES = (
+    *("found", "within_5px", "within_mm", "slice_exact", "slice_within_1"),
+    *("level_correct", "side_correct"),
+)
+_SHARES_OF_COVERAGE = ("coverage_precision", "coverage_recall", "uncovered_left_out")
 _GROUP_COLUMNS = {
     "points": "truths",
     "found": "found",
     "within\n5 px": "within_5px",
     "median\npx": "median_px",
     "median\nmm": "median_mm",
+    "within\nmm": "within_mm",
     "slice\nexact": "slice_exact",
     "slice\n±1": "slice_within_1",
     "right\nlevel": "level_correct",
