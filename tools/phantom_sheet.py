@@ -1,8 +1,9 @@
-"""Contact sheets: phantom images beside real ones, and crops of every family by severity.
+"""Contact sheets: phantom images beside real ones, and crops of every family by severity and grade.
 
-    python tools/phantom_sheet.py DATASET --real DATA --out docs
+    python tools/phantom_sheet.py DATASET --out docs [--real DATA]
 
-DATASET is a phantom dataset with images. DATA holds ``lumbar_coordinates/`` and
+DATASET is a phantom dataset with images. Without DATA the sheets of the phantom alone are written.
+DATA holds ``lumbar_coordinates/`` and
 ``spider_midsagittal/`` (8-bit mid-sagittal slices, T2 and T1) and ``t2_lumbar_volume/``.
 
 What must stay true: both sides of a sheet are windowed and scaled alike, so that a difference on
@@ -11,7 +12,7 @@ the sheet is one of the images.
 
 import argparse
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from lumbargrade.competition import read_truth
 from lumbargrade.competition.truth import TruthPoint
 from lumbargrade.dicom import read_study
 from lumbargrade.geometry import lps_to_slices, spacing_of
-from lumbargrade.labels import Family, View
+from lumbargrade.labels import Family, Grade, View
 from lumbargrade.records import Series, SliceImage
 
 Picture = NDArray[np.uint8]
@@ -39,6 +40,26 @@ _CANAL_ROWS = slice(135, 205)
 
 SEVERITIES = (-2.0, -1.0, -0.3, 0.3, 0.8, 1.3, 2.0)
 """Wanted severities of a row of crops; the nearest of the dataset are shown with their own."""
+
+GRADE_SEVERITIES = {Grade.NORMAL_MILD: -1.0, Grade.MODERATE: 0.5, Grade.SEVERE: 1.4}
+"""The severities that a column of the sheet by grades looks for."""
+
+GRADE_VIEWS = (
+    (Family.CANAL, View.SAGITTAL_T2),
+    (Family.CANAL, View.AXIAL_T2),
+    (Family.FORAMINAL, View.SAGITTAL_T1),
+    (Family.FORAMINAL, View.SAGITTAL_T2),
+    (Family.FORAMINAL, View.AXIAL_T2),
+    (Family.SUBARTICULAR, View.AXIAL_T2),
+    (Family.SUBARTICULAR, View.SAGITTAL_T2),
+)
+"""The rows of that sheet."""
+
+EXAMPLES = 3
+"""Tiles of one grade in such a row, each of another study; the same in every row of a family."""
+
+NEAR_MM = 3.0
+"""A row shows a point where a slice lies that near to it."""
 
 JPEG_QUALITY = 85
 
@@ -117,7 +138,6 @@ def mid_sagittal_rows(
 def crop_rows(dataset: Path) -> list[list[Image.Image]]:
     """Crops at the true points of each family, by severity."""
     truth = [point for point in read_truth(dataset) if point.covered and point.target is not None]
-    studies = {s: read_study(dataset / "train_images" / s) for s in {t.study_id for t in truth}}
     rows = []
     for family in Family:
         points = [t for t in truth if t.target is not None and t.target.condition.family is family]
@@ -127,7 +147,8 @@ def crop_rows(dataset: Path) -> list[list[Image.Image]]:
             points.remove(point)
             if point.target is None:
                 continue
-            series = studies[point.study_id].series_of(point.target.condition.view)
+            study = read_study(dataset / "train_images" / point.study_id)
+            series = study.series_of(point.target.condition.view)
             image = nearest_slice(
                 [s for s in series if s.series_id == point.series_id], point.position_lps_mm
             )
@@ -139,6 +160,60 @@ def crop_rows(dataset: Path) -> list[list[Image.Image]]:
 
 def _severity(point: TruthPoint) -> float:
     return np.inf if point.severity is None else point.severity
+
+
+def points_of_grade(
+    truth: Sequence[TruthPoint], family: Family, severity: float
+) -> list[TruthPoint]:
+    """The covered points of a family nearest to a severity, nearest first, one a study."""
+    points = [
+        t
+        for t in truth
+        if t.covered and t.target is not None and t.target.condition.family is family
+    ]
+    chosen: dict[str, TruthPoint] = {}
+    for point in sorted(points, key=lambda p: abs(_severity(p) - severity)):
+        chosen.setdefault(point.study_id, point)
+    return list(chosen.values())
+
+
+def grade_rows(dataset: Path) -> list[list[Image.Image]]:
+    """Crops at true points, a row per family and view, three tiles per grade, mild to severe."""
+    truth = read_truth(dataset)
+    series_of = {
+        (t.study_id, t.level, t.target.condition.view): t.series_id
+        for t in truth
+        if t.target is not None
+    }
+    rows: list[list[Image.Image]] = [[] for _ in GRADE_VIEWS]
+    for family in Family:
+        own = [k for k, (shown, _) in enumerate(GRADE_VIEWS) if shown is family]
+        for grade, severity in GRADE_SEVERITIES.items():
+            examples = 0
+            for point in points_of_grade(truth, family, severity):
+                folder = dataset / "train_images" / point.study_id
+                folders = [
+                    folder / series_of[point.study_id, point.level, GRADE_VIEWS[k][1]] for k in own
+                ]
+                caption = f"{grade.spelling} S {_severity(point):.1f} {point.level.spelling}"
+                found = [_near_tile(path, point.position_lps_mm, caption) for path in folders]
+                tiles = [image for image in found if image is not None]
+                if len(tiles) < len(own):
+                    continue
+                for k, image in zip(own, tiles, strict=True):
+                    rows[k].append(image)
+                examples += 1
+                if examples == EXAMPLES:
+                    break
+    return rows
+
+
+def _near_tile(folder: Path, position: NDArray[np.float64], caption: str) -> Image.Image | None:
+    """The place of a point on the nearest slice of a series; None where none is near."""
+    image = nearest_slice(read_study(folder).series, position)
+    if abs(lps_to_slices(image.affine[None], position)[0, 0]) > NEAR_MM:
+        return None
+    return tile(crop(image, position), caption, CROP_PX)
 
 
 def real_axial_tiles(volume: Path, count: int) -> list[Image.Image]:
@@ -177,13 +252,17 @@ def phantom_axial_tiles(dataset: Path, count: int) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Write four sheets."""
+    """Write the sheets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--real", type=Path, required=True)
+    parser.add_argument("--real", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=6)
     options = parser.parse_args()
+    sheet(grade_rows(options.dataset), options.out / "sheet_grades.jpg")
+    sheet(crop_rows(options.dataset), options.out / "sheet_crops.jpg")
+    if options.real is None:
+        return
     t2 = sorted((options.real / "lumbar_coordinates").rglob("*.jpg"))
     t1 = sorted(
         p for p in (options.real / "spider_midsagittal").rglob("*") if p.suffix in (".jpg", ".png")
@@ -200,7 +279,6 @@ def main() -> None:
         ],
         options.out / "sheet_axial_t2.jpg",
     )
-    sheet(crop_rows(options.dataset), options.out / "sheet_crops.jpg")
 
 
 if __name__ == "__main__":

@@ -40,15 +40,28 @@ from lumbargrade.phantom.vertebra import (
 
 
 def paint_spine(
-    seed: int, spine: Spine, anatomy: Anatomy, signals: Float64[np.ndarray, "contrast tissue"]
+    seed: int,
+    spine: Spine,
+    anatomy: Anatomy,
+    signals: Float64[np.ndarray, "contrast tissue"],
+    heights_mm: tuple[float, float] | None = None,
 ) -> Canvas:
-    """Paint the whole spine; ``signals`` holds each contrast's signal of every tissue."""
+    """Paint the spine.
+
+    Args:
+        seed: of the study.
+        spine: its course.
+        anatomy: its levels.
+        signals: each contrast's signal of every tissue.
+        heights_mm: the part of it to paint, from s to s; the whole of it by default.
+    """
+    whole = float(spine.disc_s_mm[-1]) - 25, float(spine.disc_s_mm[0]) + 30
     bodies = vertebral_bodies(seed, spine, anatomy)
     canvas = Canvas(
         Box(
             x=(-HALF_WIDTH_MM, HALF_WIDTH_MM),
             d=(FRONT_MM, BACK_MM),
-            s=(float(spine.disc_s_mm[-1]) - 25, float(spine.disc_s_mm[0]) + 30),
+            s=whole if heights_mm is None else heights_mm,
         ),
         signals,
     )
