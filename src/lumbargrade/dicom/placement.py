@@ -30,6 +30,13 @@ SEVERAL_PLANES_COSINE = 0.34
 """Stacks whose normals are more than 70° apart do not belong to one view."""
 
 
+MAX_STRAY_SLICES = 2
+"""So many slices of another plane beside a whole stack are reference images, as makers add them."""
+
+MIN_SLICES_BESIDE_STRAY = 9
+"""Fewer of the common plane are a localizer's."""
+
+
 def place(bare: Candidate, headers: list[SliceHeader], problems: Problems) -> Candidate:
     """Order slices, group them into stacks and give each its affine."""
     repeated = [bool(pairs.any()) for pairs in same_place_pairs(headers)]
@@ -37,7 +44,9 @@ def place(bare: Candidate, headers: list[SliceHeader], problems: Problems) -> Ca
         [h for h, again in zip(headers, repeated, strict=True) if again],
         "at the place of another slice",
     )
-    headers = [h for h, again in zip(headers, repeated, strict=True) if not again]
+    headers = _without_stray(
+        [h for h, again in zip(headers, repeated, strict=True) if not again], problems
+    )
     unit = np.stack([affine_of(header, 1.0) for header in headers])
     centres = np.stack(
         [
@@ -120,6 +129,21 @@ def _note_mixture(what: str, unit: str, found: dict[Path, str], problems: Proble
             f"slices of different {what}: {', '.join(sorted(count))}{unit}, the rarest in "
             f"{short_name(rarest)}"
         )
+
+
+def _without_stray(headers: list[SliceHeader], problems: Problems) -> list[SliceHeader]:
+    """Leave out one or two slices of another plane than the many others'."""
+    normals = np.stack([normal_of(affine_of(header, 1.0)) for header in headers])
+    apart = np.abs(normals @ normals.T) < SEVERAL_PLANES_COSINE
+    stray = apart.sum(axis=1) > len(headers) / 2
+    count = int(stray.sum())
+    if not 0 < count <= MAX_STRAY_SLICES or len(headers) - count < MIN_SLICES_BESIDE_STRAY:
+        return headers
+    problems.left_out(
+        [h for h, leave in zip(headers, stray, strict=True) if leave],
+        "of another plane than the others",
+    )
+    return [h for h, leave in zip(headers, stray, strict=True) if not leave]
 
 
 def _several_planes(stacks: tuple[Stack, ...]) -> str | None:

@@ -42,6 +42,10 @@ _IMAGE_TYPES = {
     "REAL": "a part of a complex image",
     "IMAGINARY": "a part of a complex image",
     "FAT": "a fat image",
+    "F": "a fat image",
+    "OP": "an opposed-phase image",
+    "OPP_PHASE": "an opposed-phase image",
+    "OUT_PHASE": "an opposed-phase image",
     "FAT_FRACTION": "a parameter map",
 }
 """Values of ImageType that rule an image out, and what they mean."""
@@ -56,7 +60,9 @@ _KINDS_BY_WORD = (
         _words(
             "loc", r"locali[sz]ers?", "lokali[sz]er", "locator", r"scouts?", "aascout", "survey",
             "topogra[mp]h?", r"(?:3|three)[ _-]*(?:pl|planes?)", "plan", "planning",
-            r"calibration", "smartbrain",
+            r"calibration", "smartbrain", "pilot", r"scano\w*", "centrage", "centratura", "planung",
+            r"lo[ck]ali[sz]z?a(?:tor\w*|teur|dor)", r"rep.{1,3}rage", r"(?:u|ue)?bersicht\w*",
+            "suchlauf",
         ),
         "a localizer",
     ),
@@ -64,16 +70,22 @@ _KINDS_BY_WORD = (
     (_words("mip", "mpr", r"reformat\w*"), "a reformatted or projected image"),
     (_words("adc", "dwi", "dti", r"diff(?:usion)?"), "diffusion"),
     (_words("myelo", r"myelogra\w*"), "a myelogram"),
+    (_words("(?:fat|out-?phase):", r"dixon\w*_(?:f|fat|opp)"), "a fat or opposed-phase image"),
     (_words(r"t[12]\s*map", r"t[12]map", r"map(?:it|ping)"), "a parameter map"),
 )  # fmt: skip
 """Words of SeriesDescription or ProtocolName that rule a series out."""
 
-_LUMBAR = _words(r"\w*lumb\w*", r"l[ _-]?s?[ _-]?spine", r"lws", r"t[ _-]?l[ _-]?spine", r"lsp")
+_LUMBAR = _words(
+    r"\w*l[uo]mb\w*", r"l[ _-]?s?[ _-]?spine", "ls?ws", "lwk", r"t[ _-]?l[ _-]?spine", "lsp"
+)
 _OTHER_PART_BY_WORD = _words(
-    r"cervic\w*", r"c[ _-]?spine", "hws", "neck", "brain", "head", "skull", "pituitary",
-    r"thora\w*", r"t[ _-]?spine", "bws", "chest", "breast", "cardiac", "heart", "liver", "mrcp",
-    "abdomen", "pelvis", "prostate", r"hips?", r"knees?", r"shoulders?", "elbow", "wrist", "hand",
-    "ankle", "foot", r"s[ _-]?i[ _-]?joints?",
+    r"cerv\w*", r"c[ _-]?spine", "hws", "hwk", "neck", "hals", "brain", "head", "skull", "kopf",
+    "pituitary", r"thor\w*", r"t[ _-]?spine", "bws", "bwk", "chest", "breast", "cardiac", "heart",
+    r"(?:rachis|colum?na|colonna)[ _-]*dors\w*", r"dorsal[ _-]spine", "sacrum", "coccyx",
+    r"sacro[ _-]?iliac\w*", "isg", "sij", "liver", "mrcp", "abdomen", "pelvis", "becken",
+    "prostate", r"hips?", "hanche", "cadera", r"knees?", "knie", "genou", "rodilla",
+    r"shoulders?", "schulter", "hombro", "elbow", "wrist", "hand", "ankle", "foot",
+    r"s[ _-]?i[ _-]?joints?",
 )  # fmt: skip
 
 _LUMBAR_PARTS = ("LSPINE", "LSSPINE", "LUMB", "TLSPINE", "WHOLESPINE", "LWS")
@@ -143,11 +155,12 @@ def _image_type_refusal(header: SliceHeader) -> str | None:
 
 def _body_part_refusal(header: SliceHeader, words: str) -> str | None:
     part = re.sub(r"[^A-Z]", "", header.body_part.upper())
-    if any(name in part for name in _LUMBAR_PARTS):
-        part = ""
+    lumbar = _LUMBAR.search(words)
+    found = _OTHER_PART_BY_WORD.search(words)
+    if any(name in part for name in _LUMBAR_PARTS) or (lumbar and not found):
+        part = ""  # words are chosen per series, the tag is often left at a scanner's default
     if any(name in part for name in _OTHER_PARTS):
         return f"another body part: BodyPartExamined is {header.body_part}"
-    found = _OTHER_PART_BY_WORD.search(words)
-    if found and not _LUMBAR.search(words):
+    if found and not lumbar:
         return f"another body part: SeriesDescription or ProtocolName says {found.group()!r}"
     return None

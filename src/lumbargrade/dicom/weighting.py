@@ -54,7 +54,8 @@ T1_FLAIR_INVERSION_MS = (300.0, 1300.0)
 _T1 = re.compile(r"(?<![a-z0-9])t1(?![0-9*])", re.IGNORECASE)
 _T2 = re.compile(r"(?<![a-z0-9])t2(?![0-9*])", re.IGNORECASE)
 _T2_STAR = re.compile(
-    r"(?<![a-z0-9])(?:t2\*|t2[ _-]?star|medic|merge|me2d|gre|fl[23]d|flash)(?![a-z0-9])",
+    r"(?<![a-z0-9])(?:t2\*|t2[ _-]?star|medic|merge|me2d|gre|fl[23]d|flash|[mbt]?ffe|fiesta"
+    r"|ciss(?:3d)?|trufi(?:sp|3d)?|spgr|vibe|swi|dess)(?![a-z0-9])",
     re.IGNORECASE,
 )
 _STIR = re.compile(r"(?<![a-z])(?:stir|tirm)(?![a-z])", re.IGNORECASE)
@@ -62,6 +63,15 @@ _FLAIR = re.compile(r"flair", re.IGNORECASE)
 _PROTON_DENSITY = re.compile(r"(?<![a-z])(?:pd|pdw|proton)(?![a-z])", re.IGNORECASE)
 _SPECTRAL = re.compile(r"(?<![a-z])spa?ir(?![a-z])", re.IGNORECASE)
 """Fat saturations that store the delay of their preparation pulse as InversionTime."""
+_CONTRAST = re.compile(
+    r"(?<![a-z])(?:\+ ?c|c ?\+|post(?![ _-]?op)|km|gd|gad\w*|ce|inj\w*|[ck]ontrast\w*|enhanced)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
+_NO_CONTRAST = re.compile(
+    r"(?<![a-z])(?:pre|w/?o|without|non?|nativ\w*|vor|ohne|sans|sin|avant|before)(?![a-z])",
+    re.IGNORECASE,
+)
 _FAT_SUPPRESSED = re.compile(
     r"(?<![a-z])(?:fs|fat[ _-]?sat|spair|spir|dixon|water|ideal)(?![a-z])", re.IGNORECASE
 )
@@ -91,7 +101,18 @@ def is_fat_suppressed(header: SliceHeader) -> bool:
         (short and _STIR.search(words))
         or _FAT_SUPPRESSED.search(words)
         or {"FS", "FATSAT_GEMS", "SFS"} & set(header.scan_options)
+        or {"W", "WATER"} & set(header.image_type)
     )
+
+
+def is_contrast_enhanced(header: SliceHeader) -> bool:
+    """Whether a contrast agent was given: by its tag, or by the series' own words.
+
+    ProtocolName is not asked: one protocol names the series before and after the injection.
+    """
+    words = header.description
+    said = _CONTRAST.search(words) and not _NO_CONTRAST.search(words)
+    return header.contrast_agent or bool(said)
 
 
 def _by_sequence(header: SliceHeader) -> WeightingFinding | None:
