@@ -7,6 +7,7 @@ from hypothesis import settings
 
 import shape_checks  # noqa: F401  # before anything imports the package
 from fake_studies import series, slices
+from lumbargrade import timm_import  # noqa: F401  # before a test imports timm
 from lumbargrade.dicom.write_mr import write_mr_series
 from lumbargrade.phantom.dataset import write_dataset
 

@@ -3,14 +3,22 @@ import torch
 
 from fake_crops import TINY
 from lumbargrade.classifier.model import GradeClassifier
-from lumbargrade.config import ClassifierSettings
+from lumbargrade.config import ClassifierSettings, SequenceSettings
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
 
 
-@pytest.fixture(params=["sequence", "channels"])
+@pytest.fixture(
+    params=[
+        {},
+        {"slices_as": "channels"},
+        {"slices_as": "channels", "encoders": "by_view"},
+        {"encoders": "by_view"},
+    ],
+    ids=["slice by slice", "channels", "channels by view", "slice by slice, by view"],
+)
 def model(request: pytest.FixtureRequest) -> GradeClassifier:
     torch.manual_seed(0)
-    return GradeClassifier(TINY.model_copy(update={"slices_as": request.param})).eval()
+    return GradeClassifier(TINY.model_copy(update=request.param)).eval()
 
 
 def random_crops(studies: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,7 +118,7 @@ def test_renewed_heads_train_alone_and_batch_norm_stays_bitwise_equal(
         model(*random_crops()).square().sum().backward()
         optimizer.step()
     assert model.heads.training
-    assert not model.encoder.training
+    assert not any(encoder.training for encoder in model.encoders)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) == (not name.startswith("heads.")), name
 
@@ -125,7 +133,7 @@ def test_resized_crops_reach_the_encoder_in_the_asked_size() -> None:
     torch.manual_seed(0)
     model = GradeClassifier(TINY.model_copy(update={"input_px": 64})).eval()
     seen: list[torch.Size] = []
-    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    model.encoders[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     images, present = random_crops(1)
     logits = model(images, present)
     assert seen == [torch.Size([125, 1, 64, 64])]
@@ -139,7 +147,7 @@ def test_a_mask_is_a_second_channel_that_is_looked_at(input_px: int | None) -> N
     settings = TINY.model_copy(update={"input_px": input_px})
     model = GradeClassifier(settings, channels=2).eval()
     seen: list[torch.Size] = []
-    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    model.encoders[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     images, present = random_crops(1)
     masks = torch.rand(images.shape, generator=torch.Generator().manual_seed(1))
     both = torch.stack([images, masks], dim=2)
@@ -157,7 +165,7 @@ def test_a_mask_is_a_second_channel_that_is_looked_at(input_px: int | None) -> N
 def test_the_encoder_runs_once_per_slice_or_once_per_crop(slices_as: str, runs: int) -> None:
     model = GradeClassifier(TINY.model_copy(update={"slices_as": slices_as})).eval()
     seen: list[tuple[int, ...]] = []
-    model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    model.encoders[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
     model(*random_crops(1))
     assert seen == [(25 * runs, 5 // runs, 32, 32)]
 
@@ -175,3 +183,47 @@ def test_slices_as_channels_take_masks_and_other_numbers_of_slices() -> None:
     torch.testing.assert_close(model(other, present), answers)
     other[:, :, 1, 1] = 0.3
     assert not torch.allclose(model(other, present), answers)
+
+
+def by_view() -> GradeClassifier:
+    torch.manual_seed(0)
+    settings = TINY.model_copy(
+        update={"encoders": "by_view", "sequence": SequenceSettings(over="none")}
+    )
+    return GradeClassifier(settings)
+
+
+@pytest.mark.parametrize(("cell", "own"), [(3, 0), (8, 1), (13, 1), (18, 2), (24, 2)])
+def test_by_view_a_cell_reaches_the_encoder_of_its_view_alone(cell: int, own: int) -> None:
+    model = by_view().eval()
+    model(*random_crops(1))[0, cell].sum().backward()
+    reached = [
+        any(value.grad is not None and bool(value.grad.any()) for value in encoder.parameters())
+        for encoder in model.encoders
+    ]
+    assert reached == [index == own for index in range(3)]
+
+
+def test_by_view_a_hidden_view_leaves_its_batch_statistics_alone() -> None:
+    model = by_view().train()
+    images, present = random_crops()
+    present[:, 5:15] = False
+    before = [{name: value.clone() for name, value in e.named_buffers()} for e in model.encoders]
+    model(images, present).sum().backward()
+    unchanged = [
+        all(torch.equal(value, old[name]) for name, value in encoder.named_buffers())
+        for encoder, old in zip(model.encoders, before, strict=True)
+    ]
+    assert unchanged == [False, True, False]
+
+
+def test_weights_saved_when_there_was_one_encoder_without_a_name_still_load() -> None:
+    model = GradeClassifier(TINY)
+    older = {
+        name.removeprefix("crop_encoders.shared."): value + 1
+        for name, value in model.state_dict().items()
+    }
+    model.load_state_dict(older)
+    state = model.state_dict()
+    name = next(name for name in older if name.startswith("encoder."))
+    assert torch.equal(state[f"crop_encoders.shared.{name}"], older[name])

@@ -18,6 +18,7 @@ from lumbargrade.encoder_weights import (
     StartingWeights,
     claim_weights,
     find_weights,
+    pooling_encoder,
     recorded_weights,
 )
 from lumbargrade.labels import View
@@ -81,7 +82,7 @@ def test_a_classifiers_first_layer_sums_over_the_files_colours(tmp_path: Path) -
         ClassifierSettings(encoder="test_resnet", lstm_hidden=8),
         find_weights("test_resnet", str(path)),
     )
-    loaded = model.encoder.state_dict()
+    loaded = model.encoders[0].state_dict()
     torch.testing.assert_close(loaded[FIRST_LAYER], wanted[FIRST_LAYER].sum(1, keepdim=True))
     torch.testing.assert_close(
         loaded["layer1.0.conv1.weight"], wanted["layer1.0.conv1.weight"], atol=0, rtol=0
@@ -201,3 +202,8 @@ def test_a_runs_manifest_names_where_its_encoders_started(tmp_path: Path) -> Non
     assert str(tmp_path) not in text
     path.unlink()
     assert len(Pipeline.load(out, "cpu").classifiers) == 1
+
+
+def test_a_pooling_encoder_says_how_wide_its_vectors_are_behind_a_hidden_layer() -> None:
+    encoder, width = pooling_encoder("mobilenetv4_conv_small_035", channels=1)
+    assert encoder.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, width)

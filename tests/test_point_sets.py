@@ -69,7 +69,7 @@ def test_a_shared_crop_is_encoded_once_and_answers_are_those_of_the_crop_given()
     model = GradeClassifier(settings).eval()
     classifier = Classifier(model=model, crops=CROPS, weighted=False, device=torch.device("cpu"))
     seen: list[int] = []
-    model.encoder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    model.encoders[0].register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     sets = [landmarks(), landmarks((0, 1, 0)), landmarks((0, 30, 0), without=24)]
     same = shared_crops(VOLUMES, sets, CROPS, 1.0)
     crops = [cut_crops(VOLUMES, item, CROPS) for item in sets]

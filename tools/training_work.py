@@ -50,7 +50,7 @@ def classifier_flops(setup: ClassifierSetup) -> float:
         planes = setup.crops.channels * (setup.crops.slices if together else 1)
         images = torch.empty(1, planes, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.encoder.eval()(images)
+        model.encoders[0].eval()(images)
     runs = len(TARGETS) * (1 if together else setup.crops.slices)
     return float(counter.get_total_flops()) * runs
 

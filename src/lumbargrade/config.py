@@ -223,13 +223,15 @@ class SequenceSettings(Settings):
 class ClassifierSettings(Settings):
     """Stage 2: 2.5-D classifier with a sequence model over the crops."""
 
-    SILENT: ClassVar[frozenset[str]] = frozenset({"slices_as"})
+    SILENT: ClassVar[frozenset[str]] = frozenset({"encoders", "slices_as"})
     encoder: str = "regnety_002"
     encoder_weights: str = "none"
     """As in the detectors."""
     encoder_weights_licence: str | None = None
     input_px: int | None = Field(default=None, ge=16)
     """Resize crops to this many pixels before the encoder (the reference: 64 to 128)."""
+    encoders: Literal["shared", "by_view"] = "shared"
+    """One encoder for the crops of all views, or three that share nothing."""
     slices_as: Literal["sequence", "channels"] = "sequence"
     """Show the encoder one slice at a time, with a bi-LSTM over their vectors, or all slices of a
     crop at once as the channels of one image: a run of the encoder per crop, not per slice."""

@@ -126,7 +126,8 @@ def pooling_encoder(
         return made
 
     encoder = _start(make, weights)
-    return encoder, int(encoder.num_features)  # type: ignore[arg-type]
+    # some timm networks widen their features once more behind the pooling
+    return encoder, int(getattr(encoder, "head_hidden_size", encoder.num_features))  # type: ignore[arg-type]
 
 
 def pyramid_encoder(

@@ -8,18 +8,18 @@ attention pooling, bi-LSTM over the conditions of a level); slices as channels i
 compare.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
+from lumbargrade.classifier.crop_encoder import CropEncoder
 from lumbargrade.classifier.sequence import SequenceModel
 from lumbargrade.config import ClassifierSettings
 from lumbargrade.crops import MIRROR_AXIS
-from lumbargrade.encoder_weights import StartingWeights, pooling_encoder
-from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, Family, Side
+from lumbargrade.encoder_weights import StartingWeights
+from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, TARGETS, VIEWS, Family, Side
 
 Images = Float[Tensor, "study 25 *channel slice row column"]
 """Without a channel axis where the images stand alone."""
@@ -28,31 +28,17 @@ SameAs = Int[Tensor, "study 25"]
 Logits = Float[Tensor, "study 25 3"]
 
 FAMILIES = tuple(Family)
-PIXEL_CENTRE, PIXEL_SPREAD = 0.5, 0.25
-"""Crops (0..1) are moved and scaled by these before the encoder."""
+
+SHARED = "shared"
+"""Name of the one encoder of all views."""
+
+_OLDER = ("encoder.", "over_slices.", "pool.")
+_VIEW_OF_TARGET = torch.tensor([VIEWS.index(target.condition.view) for target in TARGETS])
 
 
 def mirror_condition_crops(images: Tensor, condition_index: int) -> Tensor:
     """Exchange the patient's left and right in crops (…, slice, row, column) of one condition."""
     return images.flip(MIRROR_AXIS[CONDITIONS[condition_index].view])
-
-
-class AttentionPool(nn.Module):
-    """Weighted mean over slices; the weights are learned, absent slices weigh nothing."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.score = nn.Sequential(
-            nn.Linear(width, width // 2), nn.Tanh(), nn.Linear(width // 2, 1)
-        )
-
-    def forward(
-        self, vectors: Float[Tensor, "crop slice width"], present: Bool[Tensor, "crop slice"]
-    ) -> Float[Tensor, "crop width"]:
-        """Pool; every crop needs at least one present slice."""
-        scores = self.score(vectors)[..., 0].masked_fill(~present, float("-inf"))
-        pooled: Tensor = (scores.softmax(dim=1)[..., None] * vectors).sum(dim=1)
-        return pooled
 
 
 class GradeHeads(nn.Module):
@@ -107,25 +93,19 @@ class GradeClassifier(nn.Module):
         """
         super().__init__()
         self.settings = settings
-        self._slices_together = settings.slices_as == "channels"
-        self.encoder, features = pooling_encoder(
-            settings.encoder,
-            channels=channels * slices if self._slices_together else channels,
-            weights=weights,
-        )
-        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
         width = 2 * settings.lstm_hidden
-        if self._slices_together:
-            self.project = nn.Linear(features, width)
-        else:
-            self.over_slices = nn.LSTM(
-                features, settings.lstm_hidden, batch_first=True, bidirectional=True
-            )
-            self.pool = AttentionPool(width)
+        names = [view.value for view in VIEWS] if settings.encoders == "by_view" else [SHARED]
+        self.crop_encoders = nn.ModuleDict(
+            {
+                name: CropEncoder(settings, weights, channels=channels, slices=slices)
+                for name in names
+            }
+        )
         self.missing = nn.Parameter(torch.zeros(len(CONDITIONS), width))
         self.sequence = SequenceModel(width, settings.sequence)
         self.heads = GradeHeads(width, settings)
         self._frozen_body = False
+        self.register_load_state_dict_pre_hook(_rename_older)  # type: ignore[no-untyped-call]
 
     def forward(
         self, images: Images, slice_present: SlicePresent, same_as: SameAs | None = None
@@ -143,6 +123,11 @@ class GradeClassifier(nn.Module):
         vectors = self._crop_vectors(images, slice_present, same_as)
         logits: Tensor = self.heads(self.sequence(vectors))
         return logits
+
+    @property
+    def encoders(self) -> list[nn.Module]:
+        """The timm networks: one, or one per view."""
+        return [look.encoder for look in self.crop_encoders.values()]  # type: ignore[misc]
 
     def renew_heads(self, *, freeze: bool = True) -> None:
         """Prepare step 2: new heads, and everything else frozen, in eval mode for good.
@@ -181,69 +166,38 @@ class GradeClassifier(nn.Module):
         studies = len(images)
         flat, present = images.flatten(0, 1), slice_present.flatten(0, 1)  # (crop, slice, …)
         exists = present.any(dim=1)
+        views = _VIEW_OF_TARGET.to(flat.device).repeat(studies)
         if same_as is None:
-            pooled = self._pooled(flat, present)
+            pooled = self._by_view(flat, present, views)
         else:
             first = same_as * len(same_as[0]) + torch.arange(len(same_as[0]), device=flat.device)
             distinct, place = torch.unique(first, return_inverse=True)
-            pooled = self._pooled(flat[distinct], present[distinct])[place.flatten()]
+            encoded = self._by_view(flat[distinct], present[distinct], views[distinct])
+            pooled = encoded[place.flatten()]
         missing = self.missing.repeat_interleave(len(LEVELS), dim=0).repeat(studies, 1)
         vectors = torch.where(exists[:, None], pooled, missing.to(pooled.dtype))
         return vectors.reshape(studies, len(CONDITIONS), len(LEVELS), -1)
 
-    def _pooled(
+    def _by_view(
         self,
         images: Float[Tensor, "crop *channel slice row column"],
         present: Bool[Tensor, "crop slice"],
+        views: Int[Tensor, "crop"],
     ) -> Float[Tensor, "crop width"]:
-        pooled: Tensor
-        if self._slices_together:
-            pooled = self.project(self._encode_together(images, present))
-        else:
-            sequence, _ = self.over_slices(self._encode(images, present))
-            pooled = self.pool(sequence, present | ~present.any(dim=1)[:, None])
-        return pooled
+        """Each crop's vector, from the encoder of its view."""
+        if SHARED in self.crop_encoders:
+            alike: Tensor = self.crop_encoders[SHARED](images, present)
+            return alike
+        parts, places = [], []
+        for index, view in enumerate(VIEWS):
+            (own,) = torch.nonzero(views == index, as_tuple=True)
+            if len(own):
+                parts.append(self.crop_encoders[view.value](images[own], present[own]))
+                places.append(own)
+        return torch.cat(parts)[torch.cat(places).argsort()]
 
-    def _encode_together(
-        self,
-        images: Float[Tensor, "crop *channel slice row column"],
-        present: Bool[Tensor, "crop slice"],
-    ) -> Float[Tensor, "crop feature"]:
-        """Slices as channels; absent ones hold zeros, the middle of the grey scale."""
-        seen = self._resized((images - PIXEL_CENTRE) / PIXEL_SPREAD)
-        shown = present.reshape(len(present), *[1] * (seen.ndim - 4), -1, 1, 1)
-        planes = torch.where(shown, seen, 0.0).flatten(1, -3)  # (crop, plane, row, column)
-        exists = present.any(dim=1)
-        if not (self.encoder.training and bool(exists.any())):
-            features: Tensor = self.encoder(planes)
-            return features
-        encoded = self.encoder(planes[exists])  # missing crops stay out of the batch statistics
-        features = encoded.new_zeros(len(planes), encoded.shape[-1])
-        features[exists] = encoded
-        return features
 
-    def _encode(
-        self,
-        images: Float[Tensor, "crop *channel slice row column"],
-        present: Bool[Tensor, "crop slice"],
-    ) -> Float[Tensor, "crop slice feature"]:
-        seen = self._resized((images - PIXEL_CENTRE) / PIXEL_SPREAD)
-        pixels = seen[:, :, None] if seen.ndim == 4 else seen.transpose(1, 2)
-        # (crop, slice, channel, row, column)
-        if not (self.encoder.training and bool(present.any())):
-            features: Tensor = self.encoder(pixels.flatten(0, 1))
-            return features.reshape(*present.shape, -1) * present[..., None]
-        shown = self.encoder(pixels[present])  # absent slices stay out of the batch statistics
-        features = shown.new_zeros(*present.shape, shown.shape[-1])
-        features[present] = shown
-        return features
-
-    def _resized(
-        self, images: Float[Tensor, "crop *plane row column"]
-    ) -> Float[Tensor, "crop *plane row_in column_in"]:
-        size = self.settings.input_px
-        if size is None:
-            return images
-        planes = images.flatten(1, -3)  # (crop, plane, row, column)
-        resized = functional.interpolate(planes, (size, size), mode="bilinear", align_corners=False)
-        return resized.reshape(*images.shape[:-2], size, size)
+def _rename_older(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Weights from before encoders could differ by view: the one encoder had no name."""
+    for name in [name for name in state if name.startswith(_OLDER)]:
+        state[f"crop_encoders.{SHARED}.{name}"] = state.pop(name)
