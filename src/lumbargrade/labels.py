@@ -190,6 +190,9 @@ MIRROR_TARGET = np.array(
 )
 """Index (25,) that swaps left and right in an array over targets."""
 
+VIEW_OF_TARGET = np.array([VIEWS.index(target.condition.view) for target in TARGETS])
+"""Place (25,) in ``VIEWS`` of the view that a target is graded on."""
+
 
 def mirror_left_right(values: NDArray[np.generic], *, axis: int = 0) -> NDArray[np.generic]:
     """Swap the patient's left and right cells of an array over the 25 targets.

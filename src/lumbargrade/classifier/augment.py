@@ -17,15 +17,13 @@ from lumbargrade.classifier.dataset import CropBatch, StudyCrops, study_rng
 from lumbargrade.classifier.jitter import REACH_MM, REACH_SLICES, PointErrors
 from lumbargrade.config import AugmentSettings, CropSettings
 from lumbargrade.crops import MIRROR_AXIS, PIXEL_SCALE
-from lumbargrade.labels import MIRROR_TARGET, TARGETS, VIEWS, View
+from lumbargrade.labels import MIRROR_TARGET, TARGETS, VIEW_OF_TARGET, VIEWS, View
 
 BLUR_PX = (0.4, 1.5)
 """Smallest and largest standard deviation of the blur, in pixels of the crop."""
 
 BLUR_REACH_PX = 4
 """Half the width of the blur's kernel: where a Gaussian of the largest one has come to 3 %."""
-
-_VIEW_OF_TARGET = np.array([VIEWS.index(target.condition.view) for target in TARGETS])
 
 
 class Changes(NamedTuple):
@@ -138,7 +136,7 @@ def _blur(rng: np.random.Generator, count: int, settings: AugmentSettings) -> np
 
 
 def _hidden(rng: np.random.Generator, study: StudyCrops, probability: float) -> np.ndarray:
-    hidden: np.ndarray = (rng.random(len(VIEWS)) < probability)[_VIEW_OF_TARGET]
+    hidden: np.ndarray = (rng.random(len(VIEWS)) < probability)[VIEW_OF_TARGET]
     left = study.slice_present.any(axis=1) & ~hidden
     return hidden if left.any() else np.zeros_like(hidden)
 

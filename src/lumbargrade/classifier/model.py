@@ -19,7 +19,15 @@ from lumbargrade.classifier.sequence import SequenceModel
 from lumbargrade.config import ClassifierSettings
 from lumbargrade.crops import MIRROR_AXIS
 from lumbargrade.encoder_weights import StartingWeights
-from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, TARGETS, VIEWS, Family, Side
+from lumbargrade.labels import (
+    CONDITIONS,
+    GRADES,
+    LEVELS,
+    VIEW_OF_TARGET,
+    VIEWS,
+    Family,
+    Side,
+)
 
 Images = Float[Tensor, "study 25 *channel slice row column"]
 """Without a channel axis where the images stand alone."""
@@ -33,7 +41,7 @@ SHARED = "shared"
 """Name of the one encoder of all views."""
 
 _OLDER = ("encoder.", "over_slices.", "pool.")
-_VIEW_OF_TARGET = torch.tensor([VIEWS.index(target.condition.view) for target in TARGETS])
+"""How the names of one encoder's weights began before views could have their own."""
 
 
 def mirror_condition_crops(images: Tensor, condition_index: int) -> Tensor:
@@ -166,7 +174,7 @@ class GradeClassifier(nn.Module):
         studies = len(images)
         flat, present = images.flatten(0, 1), slice_present.flatten(0, 1)  # (crop, slice, …)
         exists = present.any(dim=1)
-        views = _VIEW_OF_TARGET.to(flat.device).repeat(studies)
+        views = torch.from_numpy(VIEW_OF_TARGET).to(flat.device).repeat(studies)
         if same_as is None:
             pooled = self._by_view(flat, present, views)
         else:
