@@ -12,7 +12,7 @@ from fake_spine import volume
 from lumbargrade.bench.networks import HERE, PLAIN, Contender, flops_of, network_actions
 from lumbargrade.bench.reading import read_prepared, reading_speed
 from lumbargrade.bench.skipping import skipping_speeds
-from lumbargrade.bench.steps import FIT, TimedTask
+from lumbargrade.bench.steps import FIT, StepClock, UnvalidatedTask
 from lumbargrade.bench.timing import Spread, in_turns, ratios
 from lumbargrade.calibration import Calibration
 from lumbargrade.cli.app import app
@@ -80,18 +80,18 @@ class SlowTask(SumTask):
 
 
 def test_the_share_of_waiting_is_measured_in_the_real_loop(tmp_path: Path) -> None:
-    timed = TimedTask(SlowTask(), torch.device("cpu"))
-    fit(small_network(), timed, FIT, tmp_path, seed=0, device="cpu")
-    speed = timed.speed(8)
-    assert len(timed.steps) == 5
+    clock, task = StepClock(torch.device("cpu")), UnvalidatedTask(SlowTask())
+    fit(small_network(), task, FIT, tmp_path, seed=0, device="cpu", watch=clock.watch)
+    speed = clock.speed(8)
+    assert len(clock.steps) == 5
     assert speed.steps_per_second.repeats == 3  # the first two are not counted
     assert speed.steps_per_second.high < 1 / 0.08
-    assert 0.02 / max(timed.steps) <= speed.waiting_share.median < 0.6
+    assert 0.02 / max(clock.steps) <= speed.waiting_share.median < 0.6
 
 
 def test_too_few_steps_are_an_error() -> None:
     with pytest.raises(ValueError, match="more than 2 steps are needed, found 0"):
-        TimedTask(SumTask(), torch.device("cpu")).speed(8)
+        StepClock(torch.device("cpu")).speed(8)
 
 
 def test_matrix_products_are_counted_as_two_operations_a_cell_and_term() -> None:

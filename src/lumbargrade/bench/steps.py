@@ -4,7 +4,7 @@ What must stay true: the loop is the one that trains, on real batches; nothing b
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,33 +48,19 @@ class StepSpeed:
     """Of a step's time, how much the loop waits for its batch."""
 
 
-class TimedTask:
-    """A task whose batches and steps are timed; it is not validated."""
+class UnvalidatedTask:
+    """A task that is trained and not validated."""
 
-    def __init__(self, task: Task[Any], device: torch.device) -> None:
+    def __init__(self, task: Task[Any]) -> None:
         self.task = task
-        self.device = device
-        self.waits: list[float] = []
-        self.steps: list[float] = []
 
     def steps_per_epoch(self) -> int:
         """As the task has."""
         return self.task.steps_per_epoch()
 
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The task's batches; the loop comes back for the next one when a step is done."""
-        batches = iter(self.task.batches(epoch))
-        while True:
-            start = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            ready = time.perf_counter()
-            yield batch
-            wait_for(self.device)
-            self.waits.append(ready - start)
-            self.steps.append(time.perf_counter() - start)
+    def batches(self, epoch: int) -> Iterable[Any]:
+        """The task's."""
+        return self.task.batches(epoch)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor | Mapping[str, Tensor]:
         """The task's."""
@@ -87,6 +73,29 @@ class TimedTask:
     def selected_by(self, metrics: Mapping[str, float]) -> float:
         """No epoch is better than another."""
         return metrics["score"]
+
+
+class StepClock:
+    """Times a training's steps, and in each of them the wait for the batch."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.waits: list[float] = []
+        self.steps: list[float] = []
+
+    def watch(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The batches; the loop comes back for the next one when a step is done."""
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            ready = time.perf_counter()
+            yield batch
+            wait_for(self.device)
+            self.waits.append(ready - start)
+            self.steps.append(time.perf_counter() - start)
 
     def speed(self, batch_size: int) -> StepSpeed:
         """Of the steps after the first ones.
@@ -169,7 +178,10 @@ def _classifier_speed(
 
 
 def _timed_fit(model: nn.Module, task: Task[Any], device: str) -> StepSpeed:
-    timed = TimedTask(task, torch.device(device))
+    clock = StepClock(torch.device(device))
     with TemporaryDirectory() as folder:
-        fit(model, timed, FIT, Path(folder), seed=0, device=device)
-    return timed.speed(BATCH)
+        fit(
+            model, UnvalidatedTask(task), FIT, Path(folder), seed=0,
+            device=device, watch=clock.watch,
+        )  # fmt: skip
+    return clock.speed(BATCH)

@@ -11,7 +11,7 @@ validates, decides and writes.
 import copy
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from lumbargrade.config import FitSettings
 from lumbargrade.training import checkpoint
+from lumbargrade.training.ahead import made_ahead
 from lumbargrade.training.average import update_average
 from lumbargrade.training.device import random_states, set_random_states, share_batch_norm
 from lumbargrade.training.identity import FitIdentity
@@ -34,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 RANK_SEED = 7_368_787_000_003
 """Times the rank, added to the seed of what a process draws from torch's global generator."""
+
+
+Watch = Callable[[Iterator[Any]], Iterator[Any]]
+"""Stands between the loop and its batches, to measure both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,10 @@ class FitJob:
 class FitRun:
     """One training run: its state, and how a step and an epoch change it."""
 
-    def __init__(self, job: FitJob, ranks: Ranks, stop: Stop) -> None:
+    def __init__(
+        self, job: FitJob, ranks: Ranks, stop: Stop, *, watch: Watch | None = None
+    ) -> None:
+        self.watch = watch
         self.settings, self.out, self.seed = job.settings, job.out, job.seed
         self.ranks, self.fabric, self.stop = ranks, ranks.fabric, stop
         self.task = job.task if ranks.is_alone else _part(job.task, ranks)
@@ -98,10 +106,20 @@ class FitRun:
         if self.position == 0:
             self._seed()
         self.wrapped.train()
-        for batch in islice(self.task.batches(self.epoch), self.position, None):
+        for batch in self._batches_left():
             with self.stop.held():
                 self.plan.epochs = self.ranks.agreed(self.plan.epochs)
                 self._train_step(batch)
+
+    def _batches_left(self) -> Iterator[Any]:
+        task, epoch, position = self.task, self.epoch, self.position
+
+        def make() -> Iterator[Any]:
+            return islice(task.batches(epoch), position, None)
+
+        on_gpu = self.fabric.device.type == "cuda"  # else the network takes every core itself
+        batches = made_ahead(make, pinned=True) if on_gpu else make()
+        return batches if self.watch is None else self.watch(batches)
 
     def _seed(self) -> None:
         own = RANK_SEED * self.ranks.share.rank  # others' dropout is not the first one's

@@ -15,7 +15,7 @@ from lumbargrade.config import FitSettings
 from lumbargrade.settings import ConfigError
 from lumbargrade.training import checkpoint
 from lumbargrade.training.device import deterministic
-from lumbargrade.training.fit_run import FitJob, FitRun
+from lumbargrade.training.fit_run import FitJob, FitRun, Watch
 from lumbargrade.training.identity import FitIdentity
 from lumbargrade.training.ranks import Ranks
 from lumbargrade.training.stopping import Stop, Stopped
@@ -32,6 +32,7 @@ def fit(
     device: str = "auto",
     on_epoch: OnEpoch | None = None,
     stop: Stop | None = None,
+    watch: Watch | None = None,
 ) -> FitResult:
     """Train a model, or go on with it, or take note that it is trained.
 
@@ -47,6 +48,7 @@ def fit(
         device: auto, cpu, cuda, cuda:N or mps.
         on_epoch: progress.
         stop: asks the run to stop after a step.
+        watch: stands between the loop and its batches.
 
     Raises:
         FloatingPointError: a score is not finite.
@@ -73,7 +75,7 @@ def fit(
         state=state,
     )  # fmt: skip
     ranks.tell(job)
-    checkpoint.complete(out, _train(job, ranks, stop or Stop(), on_epoch))
+    checkpoint.complete(out, _train(job, ranks, stop or Stop(), on_epoch, watch))
     return _finish(model, task, out)
 
 
@@ -88,15 +90,17 @@ def assist(ranks: Ranks) -> None:
     """
     while (job := ranks.hear()) is not None:
         try:
-            _train(job, ranks, Stop(), None)
+            _train(job, ranks, Stop(), None, None)
         except Stopped:
             return
 
 
-def _train(job: FitJob, ranks: Ranks, stop: Stop, on_epoch: OnEpoch | None) -> Mapping[str, Tensor]:
+def _train(
+    job: FitJob, ranks: Ranks, stop: Stop, on_epoch: OnEpoch | None, watch: Watch | None
+) -> Mapping[str, Tensor]:
     """Epochs, until all are done; returns the weights of the best."""
     with deterministic(warn_only=ranks.fabric.device.type != "cpu"):
-        run = FitRun(job, ranks, stop)
+        run = FitRun(job, ranks, stop, watch=watch)
         if job.state is not None:
             run.resume(job.state)
         while run.epoch < run.plan.epochs:
