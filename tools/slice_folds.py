@@ -15,9 +15,11 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from lumbargrade.atomic_files import write_beside
 from lumbargrade.competition import read_coordinate_images
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.infer import load_detector
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", type=int, nargs="+", help="these folds alone")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--points", type=Path, help="write the points found, one JSON document")
     options = parser.parse_args(arguments)
     recipe = Recipe.from_yaml(options.recipe, parse_overrides(options.set))
     prepare_for_networks()
@@ -67,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         by_fold[str(fold)] = {name: figures(of_decoding) for name, of_decoding in points.items()}
         for name, of_decoding in points.items():
             found[name] += of_decoding
+    if options.points is not None:
+        document = {name: written(found[name]) for name in DECODINGS}
+        write_beside(options.points, json.dumps(document))
     pooled = {name: figures(of_decoding) for name, of_decoding in found.items()}
     print(json.dumps({"folds": by_fold, "all": pooled}, indent=1))  # noqa: T201
 
@@ -111,6 +117,14 @@ def locate_held_out(
         detector.settings = trained.model_copy(update={"decoding": decoding})
         points[decoding] = locate_images(held_out, detector)
     return points
+
+
+def written(points: Sequence[ImagePoints]) -> list[dict[str, Any]]:
+    """Found and true points, px of the 256 grid, for JSON."""
+    return [
+        {name: value.tolist() for name, value in dataclasses.asdict(item).items()}
+        for item in points
+    ]
 
 
 def figures(points: Sequence[ImagePoints]) -> dict[str, float]:
