@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lumbargrade.config import FitSettings
 from lumbargrade.settings import ConfigError
 from lumbargrade.training import checkpoint
-from lumbargrade.training.average import update_average
+from lumbargrade.training.average import copy_buffers, update_average
 from lumbargrade.training.loop import fit
 from lumbargrade.training.stopping import Stop, Stopped
 from lumbargrade.training.task import FitResult, Task
@@ -260,7 +260,7 @@ def test_progress_is_told_after_each_epoch(tmp_path: Path) -> None:
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_average_decay_follows_its_formula_and_copies_buffers() -> None:
+def test_average_decay_follows_its_formula_and_buffers_are_copied() -> None:
     averaged, model = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
     with torch.no_grad():
         model.weight.fill_(3.0)
@@ -269,6 +269,8 @@ def test_average_decay_follows_its_formula_and_copies_buffers() -> None:
     update_average(averaged, model, 8)  # decay 9/18: half way from 1 to 3
     assert averaged.weight.tolist() == [2.0, 2.0]
     assert averaged.running_mean is not None
+    assert averaged.running_mean.tolist() == [0.0, 0.0]
+    copy_buffers(averaged, model)
     assert averaged.running_mean.tolist() == [5.0, 5.0]
     update_average(averaged, model, 10**9)  # decay 0.999
     assert averaged.weight.tolist() == pytest.approx([2.001, 2.001])

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lumbargrade.config import FitSettings
 from lumbargrade.training import checkpoint
 from lumbargrade.training.ahead import made_ahead
-from lumbargrade.training.average import update_average
+from lumbargrade.training.average import copy_buffers, update_average
 from lumbargrade.training.device import random_states, set_random_states, share_batch_norm
 from lumbargrade.training.identity import FitIdentity
 from lumbargrade.training.ranks import Ranks
@@ -204,6 +204,7 @@ class FitRun:
         if not self.ranks.is_first:
             heard: Mapping[str, float] = self.ranks.hear()
             return heard
+        copy_buffers(self.averaged, self.model)
         self.averaged.eval()
         with torch.no_grad(), self.fabric.autocast():
             metrics = self.task.validate(self.averaged)
