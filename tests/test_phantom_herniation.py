@@ -16,6 +16,7 @@ from lumbargrade.phantom.foramen import (
     foramen_clearance_mm,
     solve_foramen,
 )
+from lumbargrade.phantom.foramen_causes import draw_foramen_causes
 from lumbargrade.phantom.foramen_paint import paint_foramen
 from lumbargrade.phantom.labels import label_model
 from lumbargrade.phantom.spine import build_spine
@@ -28,7 +29,8 @@ def solved(wanted_mm: float, herniation: Herniation | None) -> Foramen:
     spine = build_spine(40)
     s = float(spine.graded_s_mm()[3])
     rng = np.random.default_rng(0)
-    return solve_foramen(rng, spine, Side.LEFT, s, 9.0, wanted_mm, herniation)
+    causes = draw_foramen_causes(40, 6, 0.1, herniated=herniation is not None)
+    return solve_foramen(rng, spine, Side.LEFT, s, 9.0, wanted_mm, causes, herniation)
 
 
 def test_herniations_are_more_frequent_in_narrow_foramina_and_rare_in_wide_ones() -> None:

@@ -30,7 +30,7 @@ from lumbargrade.phantom.acquisition import Scanner
 from lumbargrade.phantom.anatomy import Anatomy, LevelAnatomy, solve_anatomy
 from lumbargrade.phantom.body import build_body
 from lumbargrade.phantom.causes import LevelCauses
-from lumbargrade.phantom.foramen import Foramen
+from lumbargrade.phantom.foramen import Foramen, root_outline
 from lumbargrade.phantom.labels import label_model
 from lumbargrade.phantom.paint import paint_spine
 from lumbargrade.phantom.protocol import SeriesProtocol, plan_study
@@ -63,7 +63,7 @@ FORAMEN = {
     "root_d_mm": 0.6, "root_height_mm": 0.6, "root_half_d_mm": 0.17, "root_half_height_mm": 0.23,
     "front_mm": 0.5, "back_mm": 0.5, "top_mm": 0.7, "front_bump_mm": 0.5, "bump_height_mm": 0.7,
     "back_bump_mm": 0.5, "tip_height_mm": 0.9, "arch": 0.014, "bottom_mm": 0.45,
-    "corner_mm": 0.43, "x_mm": 0.8,
+    "corner_mm": 0.43, "x_mm": 0.8, "root_tilt_rad": 0.22, "floor_slope": 0.2,
 }  # fmt: skip
 RECESS = {
     "face_angle_rad": 0.086, "root_radius_mm": 0.17, "flavum_mm": 0.5, "facet_mm": 0.6,
@@ -173,10 +173,7 @@ def _beside_sac(level: LevelAnatomy) -> LevelAnatomy:
 
 def _clearance(foramen: Foramen) -> float:
     """Distance from the root to the nearest wall, below 0 where they overlap."""
-    angle = np.arange(0, 2 * np.pi, 0.05)
-    d = foramen.root_d_mm + foramen.root_half_d_mm * np.cos(angle)
-    height = foramen.root_height_mm + foramen.root_half_height_mm * np.sin(angle)
-    return float(-foramen.signed_distance(d, height).max())
+    return float(-foramen.signed_distance(*root_outline(foramen)).max())
 
 
 def _at_clearance(foramen: Foramen, clearance_mm: float) -> Foramen:

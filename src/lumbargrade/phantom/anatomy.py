@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from lumbargrade.labels import LEVELS, TARGETS, Side
 from lumbargrade.phantom.causes import LevelCauses, draw_causes
 from lumbargrade.phantom.foramen import Foramen, draw_herniation, solve_foramen
+from lumbargrade.phantom.foramen_causes import draw_foramen_causes
 from lumbargrade.phantom.labels import Latent
 from lumbargrade.phantom.measures import measure_at_severity, severity_of_measure
 from lumbargrade.phantom.recess import Recess, solve_recess
@@ -104,13 +105,14 @@ def _solve_level(
     severity, wanted = column
     s = float(spine.graded_s_mm()[level])
     height = float(spine.disc_height_mm[FIRST_GRADED_DISC + level]) * (1 - causes.height_loss)
-    foramen = {
-        side: solve_foramen(
-            rng, spine, side, s, height, float(wanted[1 + i]),
-            draw_herniation(seed, 2 * level + i, float(severity[1 + i])),
+    foramen = {}
+    for i, side in enumerate((Side.LEFT, Side.RIGHT)):
+        part = 2 * level + i
+        herniation = draw_herniation(seed, part, float(severity[1 + i]))
+        mix = draw_foramen_causes(seed, part, causes.height_loss, herniated=herniation is not None)
+        foramen[side] = solve_foramen(
+            rng, spine, side, s, height, float(wanted[1 + i]), mix, herniation
         )
-        for i, side in enumerate((Side.LEFT, Side.RIGHT))
-    }  # fmt: skip
     sac, area = solve_sac(causes, float(wanted[0]))
     x, d = plane_grid()
     inside = sac.signed_distance(x, d, 0.0) < 0

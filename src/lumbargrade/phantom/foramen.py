@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from lumbargrade.labels import Side
+from lumbargrade.phantom.foramen_causes import ForamenCauses
 from lumbargrade.phantom.measures import BISECTIONS, FORAMEN_CAP_MM, SIDE_SIGN
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.streams import Stream, generator
@@ -19,6 +20,15 @@ _GRID_MM = 0.2
 
 _FLOOR_MM = 2.5
 """Lowest usual floor: fat that reached the disc plane would cover the faces of the recesses."""
+
+_THINNEST_MM = 0.35
+"""Half of a flattened root's thickness, at least."""
+
+_TILTED_MM = 2.0
+"""A tilted root reaches less far up by at most this than its half axis."""
+
+_FALL_PER_MM = 2.5
+"""How much deeper the floor lies with every mm of clearance."""
 
 _HIGHEST_MM, _LOWEST_MM = 22.0, -12.0
 _FRONT_MM, _BACK_MM = -12.0, 22.0
@@ -77,6 +87,8 @@ class Foramen:
     root_height_mm: float
     root_half_d_mm: float
     root_half_height_mm: float
+    root_tilt_rad: float
+    """Of its section, its top to the back."""
     front_mm: float
     """d of the vertebra's wall."""
     front_bump_mm: float
@@ -93,6 +105,10 @@ class Foramen:
     arch: float
     """How fast the roof falls, in mm per mm² from its middle."""
     bottom_mm: float
+    floor_slope: float
+    """How the floor rises to the back."""
+    raised_mm: float
+    """How far the floor stands above its usual height; disc and articular process fill that."""
     corner_mm: float
     """Walls meet in a curve about this wide."""
     clearance_mm: float
@@ -116,7 +132,9 @@ class Foramen:
         tip = self.back_bump_mm * np.exp(-(((height - self.tip_height_mm) / 4.5) ** 2))
         if self.herniation is not None:
             disc = disc + self.herniation.push(height, self.root_height_mm)
-        return roof, self.front_mm + disc - d, d - self.back_mm + tip, self.bottom_mm - height
+        floor = self.bottom_mm + self.floor_slope * (d - self.root_d_mm) - height
+        floor = floor / np.hypot(1, self.floor_slope)
+        return roof, self.front_mm + disc - d, d - self.back_mm + tip, floor
 
     def signed_distance(
         self,
@@ -139,12 +157,18 @@ def _smooth_maximum(
     return np.asarray(np.maximum(a, b) + near**2 * width / 4)
 
 
+def root_outline(foramen: Foramen) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(d, height) of places around the root."""
+    angle = np.arange(0, 2 * np.pi, 0.05)
+    along, up = foramen.root_half_d_mm * np.cos(angle), foramen.root_half_height_mm * np.sin(angle)
+    cos, sin = np.cos(foramen.root_tilt_rad), np.sin(foramen.root_tilt_rad)
+    d = foramen.root_d_mm + along * cos + up * sin
+    return d, foramen.root_height_mm + up * cos - along * sin
+
+
 def foramen_clearance_mm(foramen: Foramen) -> float:
     """Smallest distance from the root's outline to the wall, 0 at least."""
-    angle = np.arange(0, 2 * np.pi, 0.05)
-    d = foramen.root_d_mm + foramen.root_half_d_mm * np.cos(angle)
-    height = foramen.root_height_mm + foramen.root_half_height_mm * np.sin(angle)
-    return max(0.0, float(-foramen.signed_distance(d, height).max()))
+    return max(0.0, float(-foramen.signed_distance(*root_outline(foramen)).max()))
 
 
 def solve_foramen(
@@ -154,36 +178,48 @@ def solve_foramen(
     s: float,
     disc_height: float,
     wanted_mm: float,
+    causes: ForamenCauses,
     herniation: Herniation | None = None,
 ) -> Foramen:
     """Close the walls on the root until the smallest fat clearance is the one wanted.
 
-    Below zero the root is flattened by as much. Which walls are near, and by how much the disc's
-    margin and the tip of the articular process stand out, is drawn.
+    Below zero the root is flattened by as much. Which walls are near is drawn with the causes; how
+    much the disc's margin and the tip of the articular process stand out, here.
     """
-    root = np.array([rng.uniform(1.9, 2.5), rng.uniform(2.2, 3.0)]) * spine.size
+    root = np.array([rng.uniform(1.9, 2.5), rng.uniform(2.2, 3.0)]) * spine.size * causes.root_size
     flattened = max(0.0, -wanted_mm)
-    root[0] = max(root[0] - flattened / 2, 0.35)
+    thin = int(causes.flat_in_height)
+    root[thin] = max(root[thin] - flattened / 2, _THINNEST_MM)
     root_d = float(rng.normal(4.0, 0.6))
     root_height = disc_height / 2 + float(rng.uniform(4.5, 6.5)) * spine.size
     open_by = np.array([0.0, rng.uniform(0, 0.8), rng.uniform(0.3, 2.5)])
-    front, back, top = rng.permutation(open_by) if wanted_mm > 0 else (0.0, 0.0, open_by[2])
+    spare = causes.spare_mm(flattened)
+    if wanted_mm > 0:
+        # Where fat is left all around, its amount varies by itself.
+        spare[:3] += rng.permutation(open_by) * min(1.0, wanted_mm)
+        spare -= spare.min()
+    front, back, top, below = spare
     tightness = float(np.clip(1 - wanted_mm / FORAMEN_CAP_MM, 0, 1))
     bumps = rng.uniform(0.3, 1.6, 2) + tightness * rng.dirichlet([2.0, 2.0]) * 2.6
+    bumps *= 0.6 + 0.5 * np.array([causes.front, causes.back]) / max(causes.front, causes.back)
     floor = _FLOOR_MM + float(rng.uniform(0.0, 1.5))
     arch, corner = float(rng.uniform(0.02, 0.07)), float(rng.uniform(1.5, 3.0))
     tip = root_height - float(rng.uniform(4.0, 7.0))
     bump_height = float(rng.uniform(-1.0, 1.5))
     x_mm = (14.5 + 0.8 * float(rng.normal())) * spine.size + 1.5
     stretch = spine.stretch(SIDE_SIGN[side] * x_mm, root_d, s + root_height)
+    deep = below + _FALL_PER_MM * max(wanted_mm, 0.0)
 
     def build(gap: float) -> Foramen:
+        lowest = min(floor, root_height - root[1] - gap - 1.0)
+        bottom = max(lowest, root_height - root[1] - gap - deep)
         return Foramen(
             x_mm=x_mm,
             root_d_mm=root_d,
             root_height_mm=root_height,
             root_half_d_mm=float(root[0]),
             root_half_height_mm=float(root[1]),
+            root_tilt_rad=causes.root_tilt_rad,
             front_mm=root_d - root[0] - gap - front,
             front_bump_mm=float(bumps[0]),
             bump_height_mm=bump_height,
@@ -192,14 +228,16 @@ def solve_foramen(
             tip_height_mm=tip,
             top_mm=root_height + root[1] + gap + top,
             arch=arch,
-            bottom_mm=min(floor, root_height - root[1] - gap - 1.0),
+            bottom_mm=bottom,
+            floor_slope=causes.floor_slope,
+            raised_mm=bottom - lowest,
             corner_mm=corner,
             clearance_mm=0.0,
             stretch=stretch,
             herniation=herniation,
         )
 
-    low, high = 0.0, FORAMEN_CAP_MM * spine.size + 5
+    low, high = -_TILTED_MM, FORAMEN_CAP_MM * spine.size + 5
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         if foramen_clearance_mm(build(middle)) > max(wanted_mm, 0.0):

@@ -38,6 +38,7 @@ class Stream(IntEnum):
     VARIANTS = 21
     SLIP = 22
     HERNIATIONS = 23
+    FORAMEN_CAUSES = 24
 
 
 def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:
