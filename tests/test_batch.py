@@ -1,4 +1,7 @@
+import os
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,48 @@ def test_a_second_run_skips_and_leaves_equal_bytes(dataset: Path, tmp_path: Path
     assert [item.outcome for item in results] == [Outcome.SKIPPED, Outcome.SKIPPED]
     assert predictor.runs == 2
     assert _contents(tmp_path) == first
+
+
+@dataclass(frozen=True)
+class CountedLoad:
+    """Notes in a folder which process loaded a predictor."""
+
+    notes: Path
+
+    def __call__(self) -> FakePredictor:
+        (self.notes / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        return FakePredictor()
+
+
+def test_several_processes_write_the_same_bytes_and_load_the_models_once_each(
+    tmp_path: Path,
+) -> None:
+    names = [str(number) for number in range(101, 107)]
+    dataset = write_dataset(tmp_path / "data", *names)
+    break_study(dataset, "104")
+    studies = find_all_studies([dataset])
+    notes = [tmp_path / f"notes{workers}" for workers in (1, 2)]
+    seen: list[str] = []
+    for workers, folder in enumerate(notes, start=1):
+        folder.mkdir()
+        results = predict_batch(
+            CountedLoad(folder), [*studies, studies[0]], tmp_path / f"out{workers}",
+            models_hash=MODELS_HASH, workers=workers,
+            on_result=lambda item: seen.append(item.study_id),
+        )  # fmt: skip
+        outcomes = {item.study_id: item.outcome for item in results[:-1]}
+        assert [name for name in names if outcomes[name] is Outcome.FAILED] == ["104"]
+        assert "found in two places" in results[-1].error
+    assert seen == [*names, "101"] * 2
+    alone, shared = (
+        {name: data for name, data in _contents(tmp_path / f"out{workers}").items()
+         if not name.endswith("report.html")}
+        for workers in (1, 2)
+    )  # fmt: skip
+    assert shared == alone
+    processes = [path.name.split("-")[0] for path in notes[1].iterdir()]
+    assert len(processes) == len(set(processes)) <= 2
+    assert str(os.getpid()) not in processes
 
 
 def test_models_are_loaded_once_and_only_when_a_study_needs_them(

@@ -19,7 +19,9 @@ class FakePipeline(FakePredictor):
     """Stands where the real one would be imported, which needs weights and seconds."""
 
     @classmethod
-    def load(cls, models: Path | None = None, device: str = "auto") -> "FakePipeline":
+    def load(
+        cls, models: Path | None = None, device: str = "auto", *, threads: int | None = None
+    ) -> "FakePipeline":
         if device == "cuda:7":
             raise ConfigError("device 'cuda:7' is not there")
         return cls()

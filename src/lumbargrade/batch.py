@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from lumbargrade.outputs import finished_grades, study_folder, write_prediction,
 from lumbargrade.prediction import Prediction
 from lumbargrade.records import Grades, InvalidStudyError, Study
 from lumbargrade.report.html import render_report
+from lumbargrade.worker_pool import each
 
 
 @runtime_checkable
@@ -30,7 +31,8 @@ class Predictor(Protocol):
 
 
 LoadPredictor = Callable[[], Predictor]
-"""Loads the models when the first study needs them: networks take seconds to import and load."""
+"""Loads the models when the first study needs them: networks take seconds to import and load. For
+several processes: picklable, and equal where it loads the same."""
 
 
 class Outcome(StrEnum):
@@ -118,9 +120,10 @@ def predict_batch(
     *,
     models_hash: str,
     force: bool = False,
+    workers: int = 1,
     on_result: OnResult | None = None,
 ) -> list[StudyResult]:
-    """Predict studies one after the other and write their files.
+    """Predict studies and write their files.
 
     Args:
         load: gives the pipeline; not called where every study is finished.
@@ -128,28 +131,38 @@ def predict_batch(
         out: gets a folder per study, and the tables over all.
         models_hash: of the models that ``load`` gives.
         force: predict finished studies again.
-        on_result: called after each study.
+        workers: processes, each with models of its own.
+        on_result: called after each study, in order.
 
     Returns:
         One result per study, in order.
     """
-    predictor = cache(load)
-
-    def predict_one(files: StudyFiles) -> StudyResult:
-        study_folder(out, files.study_id)  # an id that cannot name a folder fails before any work
-        study = _read(files)
-        finished = None if force else _finished(out, study, models_hash)
-        if finished is not None:
-            return StudyResult(study_id=study.study_id, outcome=Outcome.SKIPPED, grades=finished)
-        prediction = predictor().run(study)
-        write_prediction(out, prediction, render_report(prediction))
-        return _done(prediction)
-
-    results = _each(studies, predict_one, on_result)
+    loaded = cache(load) if workers == 1 else partial(_loaded, load)
+    work = partial(_predict, load=loaded, out=out, models_hash=models_hash, force=force)
+    results = _each(studies, work, on_result, workers=workers)
     grades = [result.grades for result in results if result.grades is not None]
     if grades:
         write_summary(out, grades)
     return results
+
+
+def _predict(
+    files: StudyFiles, *, load: LoadPredictor, out: Path, models_hash: str, force: bool
+) -> StudyResult:
+    study_folder(out, files.study_id)  # an id that cannot name a folder fails before any work
+    study = _read(files)
+    finished = None if force else _finished(out, study, models_hash)
+    if finished is not None:
+        return StudyResult(study_id=study.study_id, outcome=Outcome.SKIPPED, grades=finished)
+    prediction = load().run(study)
+    write_prediction(out, prediction, render_report(prediction))
+    return _done(prediction)
+
+
+@lru_cache(maxsize=1)
+def _loaded(load: LoadPredictor) -> Predictor:
+    """A worker's predictor, which stays from study to study."""
+    return load()
 
 
 def grade_batch(
@@ -181,10 +194,13 @@ def _each(
     work: Callable[[StudyFiles], StudyResult],
     on_result: OnResult | None,
     faults: Faults = (),
+    *,
+    workers: int = 1,
 ) -> list[StudyResult]:
+    ids = [files.study_id for files in studies]
+    jobs = [(files, files.study_id in ids[:place]) for place, files in enumerate(studies)]
     results: list[StudyResult] = []
-    for files in studies:
-        result = _attempt(files, {item.study_id for item in results}, work, faults)
+    for result in each(partial(_attempt, work=work, faults=faults), jobs, workers=workers):
         results.append(result)
         if on_result is not None:
             on_result(result)
@@ -192,13 +208,12 @@ def _each(
 
 
 def _attempt(
-    files: StudyFiles,
-    taken: set[str],
-    work: Callable[[StudyFiles], StudyResult],
-    faults: Faults,
+    job: tuple[StudyFiles, bool], *, work: Callable[[StudyFiles], StudyResult], faults: Faults
 ) -> StudyResult:
+    """Work on a study, unless its id came before."""
+    files, taken = job
     try:
-        if files.study_id in taken:
+        if taken:
             raise InvalidStudyError(
                 f"study {files.study_id} was found in two places, the second at "
                 f"{files.paths[0].parent}: predict them into different folders"

@@ -64,19 +64,22 @@ class Pipeline:
     """Disagreement from which on a row is flagged; None goes by ``UNCERTAIN_BELOW``."""
 
     @classmethod
-    def load(cls, models: Path | None = None, device: str = "auto") -> Self:
+    def load(
+        cls, models: Path | None = None, device: str = "auto", *, threads: int | None = None
+    ) -> Self:
         """Load a model folder, and set the process up for running networks.
 
         Args:
             models: a run or bundled folder; None for the bundled models.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            threads: for one operation; None for as many as there are cores.
 
         Raises:
             ConfigError: no such device here, or no model folder.
         """
         folder = open_models(models)
         where = choose_device(device)
-        prepare_for_networks()
+        prepare_for_networks(threads)
         ensemble = folder.ensemble
         return cls(
             detectors=_load_detectors(folder, where),

@@ -1,7 +1,7 @@
 """``lumbargrade predict``: studies → grades, reports and tables."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SHOWN_STUDIES = 3
 """Up to so many studies, the grades are shown as tables."""
 
+WORKERS_HELP = "Processes, which share the cores; each needs about 1 GB."
+
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
@@ -36,32 +38,51 @@ def predict(
     models: Models = None,
     device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Redo finished studies.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help=WORKERS_HELP)] = 1,
 ) -> None:
     """Grade every study below PATH...: grades.json, grades.csv and report.html for each."""
     from lumbargrade.batch import find_all, predict_batch
     from lumbargrade.models import open_models
+    from lumbargrade.runtime import usable_cores
 
+    threads = None if workers == 1 else max(1, usable_cores() // workers)
     models_hash = open_models(models).hash
     found = find_all(paths)
     _require_studies(found, paths)
     with progress_bar("Predicting", len(found.studies)) as advance:
         results = predict_batch(
-            partial(load_pipeline, models, device),
+            PipelineSource(models, device, threads),
             found.studies,
             out,
             models_hash=models_hash,
             force=force,
+            workers=min(workers, len(found.studies)),
             on_result=reporter(advance),
         )
     _show(results, out)
     _exit_by(results, found)
 
 
-def load_pipeline(models: Path | None = None, device: str = "auto") -> "Pipeline":
+@dataclass(frozen=True, slots=True)
+class PipelineSource:
+    """Loads a pipeline; travels to other processes."""
+
+    models: Path | None
+    device: str
+    threads: int | None
+
+    def __call__(self) -> "Pipeline":
+        """Import and load, which takes seconds."""
+        return load_pipeline(self.models, self.device, self.threads)
+
+
+def load_pipeline(
+    models: Path | None = None, device: str = "auto", threads: int | None = None
+) -> "Pipeline":
     """Import and load the pipeline, which takes seconds."""
     from lumbargrade.pipeline import Pipeline
 
-    return Pipeline.load(models, device)
+    return Pipeline.load(models, device, threads=threads)
 
 
 def say_refused(found: "FoundStudies") -> None:
