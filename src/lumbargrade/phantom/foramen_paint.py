@@ -24,6 +24,7 @@ _CORTEX_MM = 0.7
 _LATERAL_MM = 5.0
 """The walls are painted this far to either side of 1 mm beside the narrowest section."""
 
+_PROCESS_MM = 4.0
 _BODY_MM = 4.5
 """The vertebra's wall beside the midline lies this far in front of d = 0."""
 
@@ -62,6 +63,8 @@ def paint_foramen(
     face = (
         recess.face_mm + recess.flavum_mm - sign * x[:, None, None] * cos - d[None, :, None] * sin
     )
+    across = d[None, :, None] - recess.narrowest_d_mm
+    rear = across * cos - (sign * x[:, None, None] - sign * recess.narrowest_x_mm) * sin + 3.0
     lateral = np.maximum(limit - _LATERAL_MM, face - 1.5 * np.maximum(height - 4.0, 0))
 
     def beside(wall: int, reach: float | Field) -> Field:
@@ -69,7 +72,7 @@ def paint_foramen(
         ring = np.maximum(space - reach, beyond - walls[wall] - 0.5)
         return np.asarray(np.maximum(ring, limit - _LATERAL_MM))
 
-    _paint_walls(canvas, rng, level, foramen, box, (beside, along, height), (facet_d, lateral))
+    _paint_walls(canvas, rng, level, foramen, box, (beside, along, height), (rear, lateral))
     canvas.paint(lambda *_: space, Tissue.FAT, box)
     for _ in range(int(rng.integers(0, 4))):
         depth = _between(rng, foramen.front_mm + 1.5, foramen.back_mm - 1.0)
@@ -88,7 +91,7 @@ def _paint_walls(
     foramen: Foramen,
     box: Box,
     around: tuple[Beside, Field, Field],
-    facet: tuple[float, Field],
+    facet: tuple[Field, Field],
 ) -> None:
     """Pedicle, vertebra, disc, and the articular process under its flavum.
 
@@ -99,10 +102,10 @@ def _paint_walls(
         foramen: whose walls these are.
         box: where they lie.
         around: what lies beside a wall, and (d, height) everywhere in the box.
-        facet: d at which the articular mass behind begins, and distance from where it may be.
+        facet: distance behind the front of the articular mass, and from beside its medial face.
     """
     beside, along, height = around
-    facet_d_mm, lateral = facet
+    rear, lateral = facet
     half_disc = level.disc_height_mm / 2
     depth = float(rng.uniform(2.0, 3.5))
     flavum = float(rng.uniform(0.9, 2.4))
@@ -110,7 +113,7 @@ def _paint_walls(
     in_front = max(depth, foramen.front_mm + _BODY_MM)
     front = np.maximum(beside(_FRONT, in_front), beyond_disc)
     front_rim = np.maximum(beside(_FRONT, _CORTEX_MM), beyond_disc)
-    process = _process(foramen, flavum, facet_d_mm, (along, height))
+    process = _process(foramen, flavum, rear, (along, height))
     process = np.maximum(process, lateral)
     for bone, rim in (
         (beside(_ROOF, depth + 2.5), beside(_ROOF, _CORTEX_MM)),
@@ -148,17 +151,22 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high) if low <= high else rng.uniform(middle, middle))
 
 
-def _process(
-    foramen: Foramen, flavum: float, facet_d_mm: float, place: tuple[Field, Field]
-) -> Field:
-    """The superior articular process under its flavum, from the pedicle below up to the roof."""
+def _process(foramen: Foramen, flavum: float, rear: Field, place: tuple[Field, Field]) -> Field:
+    """The superior articular process under its flavum, up to the roof.
+
+    Args:
+        foramen: in front of it.
+        flavum: its thickness in mm.
+        rear: distance behind the front of the articular mass, which is painted already.
+        place: (d, height).
+    """
     along, height = place
     face = foramen.walls(along, height)[_BACK] - flavum
-    thick = max(4.0, facet_d_mm - foramen.back_mm - flavum)
-    slim = 0.3 * np.maximum(height - foramen.root_height_mm, 0)
-    column = np.maximum(-face, along - foramen.back_mm - flavum - thick + slim)
-    ends = np.maximum(height - foramen.top_mm - 1.0, -1.0 - height)
-    return np.asarray(_rounded(column, ends, 2.0))
+    # Beside the disc the mass itself is the wall; above it the process is a column of its own.
+    own = np.clip((height - 5.0) / 3.0, 0, 1) * _PROCESS_MM
+    own = own - 0.3 * np.maximum(height - foramen.root_height_mm, 0)
+    column = np.maximum(-face, np.minimum(rear, along - foramen.back_mm - flavum - own))
+    return _rounded(column, height - foramen.top_mm - 1.0, 2.0)
 
 
 def _rounded(a: Field, b: Field, radius: float) -> Field:

@@ -15,6 +15,7 @@ from lumbargrade.phantom.cauda import paint_sac
 from lumbargrade.phantom.course import SacCourse
 from lumbargrade.phantom.disc import paint_disc
 from lumbargrade.phantom.facets import paint_facet
+from lumbargrade.phantom.flavum import paint_flavum
 from lumbargrade.phantom.foramen_paint import paint_foramen
 from lumbargrade.phantom.ligament import paint_anterior_ligament
 from lumbargrade.phantom.sacrum import paint_sacrum
@@ -22,7 +23,6 @@ from lumbargrade.phantom.spaces import (
     paint_bulge,
     paint_canal_fat,
     paint_epidural_veins,
-    paint_flavum,
     paint_traversing_roots,
 )
 from lumbargrade.phantom.spine import Spine
@@ -80,7 +80,7 @@ def paint_spine(
         last = body.index == SACRUM - 1
         paint_arch(canvas, seed, body, sac, spine.form.broad_process if last else (0.0, 0.0))
     for index, level in enumerate(anatomy.levels):
-        paint_flavum(canvas, level, sac)
+        paint_flavum(canvas, seed, index, level, sac)
         for number, side in enumerate((Side.LEFT, Side.RIGHT)):
             rng = generator(seed, Stream.FACETS, part=2 * index + number)
             paint_facet(canvas, rng, level.s_mm, level.recess[side], side)

@@ -1,4 +1,4 @@
-"""What bounds the canal's sac: epidural fat and veins, flavum, the disc's margin, roots beside it.
+"""What bounds the canal's sac: epidural fat and veins, the disc's margin, roots beside it.
 
 What must stay true: every boundary that a measure depends on is painted exactly where it was
 solved, after everything else.
@@ -33,37 +33,6 @@ def paint_canal_fat(canvas: Canvas, sac: SacCourse) -> None:
         return np.asarray(np.maximum(wall, sac.end_mm - 3 - s, out=wall))
 
     canvas.paint(shape, Tissue.FAT, canal_box(sac, 22.0))
-
-
-def paint_flavum(canvas: Canvas, level: LevelAnatomy, sac: SacCourse) -> None:
-    """Either side's ligament between two laminae, with a fat pad and a cleft in the midline.
-
-    Where it narrows the sac it reaches it but for a film of fat; elsewhere it is a band of 3 to
-    5 mm in front of the laminae.
-    """
-    own, causes = level.sac, level.causes
-    support = own.back_support_mm()
-    pad = causes.fat_pad_mm * np.exp(-(own.left_cut_mm + own.right_cut_mm) / 5)
-
-    def shape(x: Field, d: Field, s: Field) -> Field:
-        ds = s - level.s_mm
-        fade = own.fade(ds)
-        wall = sac.back_wall(x, d, s)
-        sides = []
-        for sign, cut in ((1.0, own.left_cut_mm), (-1.0, own.right_cut_mm)):
-            face = causes.film_mm - own.back_face(x, d, fade, sign, support)
-            padded = face + pad * np.exp(-np.square(x / 3.0))
-            face = np.maximum(face, np.minimum(padded, -1.2 - wall))
-            band = -wall - (3.2 + 1.3 * cut * fade)
-            sides.append(smooth_max(np.maximum(face, band), 0.35 - sign * x, 0.6))
-        behind = np.minimum(*sides)
-        ends = np.abs(ds) - 10 + 0.15 * np.abs(x)
-        back = np.maximum(wall - 2.5, np.abs(x) - 15)
-        return np.asarray(np.maximum(smooth_max(behind, back, 1.0), ends))
-
-    canvas.paint(
-        shape, Tissue.FLAVUM, Box(x=(-16, 16), d=(0, 32), s=(level.s_mm - 11, level.s_mm + 11))
-    )
 
 
 def paint_bulge(canvas: Canvas, seed: int, index: int, level: LevelAnatomy) -> None:

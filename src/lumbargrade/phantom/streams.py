@@ -39,6 +39,7 @@ class Stream(IntEnum):
     SLIP = 22
     HERNIATIONS = 23
     FORAMEN_CAUSES = 24
+    FLAVUM = 25
 
 
 def generator(seed: int, stream: Stream, *, part: int = 0) -> np.random.Generator:

@@ -51,7 +51,7 @@ _PROPERTIES = {
     Tissue.CSF: (1.0, 4000.0, 4200.0, 1500.0),
     Tissue.CORD: (0.78, 920.0, 1050.0, 85.0),
     Tissue.ROOT: (0.75, 900.0, 1050.0, 72.0),
-    Tissue.FLAVUM: (0.5, 750.0, 850.0, 30.0),
+    Tissue.FLAVUM: (0.56, 750.0, 850.0, 42.0),
     Tissue.JOINT_FLUID: (0.9, 2600.0, 3000.0, 400.0),
     Tissue.VESSEL: (0.06, 1400.0, 1600.0, 100.0),
     Tissue.VISCERA: (0.75, 720.0, 850.0, 62.0),
