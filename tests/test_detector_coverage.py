@@ -11,7 +11,6 @@ from lumbargrade.config import DetectorSettings
 from lumbargrade.detector.decode import ScoreMaps
 from lumbargrade.detector.infer import disc_landmarks, find_landmarks
 from lumbargrade.detector.model import Detector, build_detector
-from lumbargrade.detector.view_points import outside_the_image
 from lumbargrade.geometry import lps_to_slices
 from lumbargrade.labels import LEVELS, Family, Flag, View
 from lumbargrade.records import Landmark, ViewVolume
@@ -153,27 +152,3 @@ def test_an_axial_stack_that_misses_levels_covers_the_others(
         detectors, {View.SAGITTAL_T2: volume(View.SAGITTAL_T2), View.AXIAL_T2: part}
     )
     assert uncovered(found, Family.SUBARTICULAR) == missing
-
-
-def sagittal_grid() -> tuple[np.ndarray, np.ndarray]:
-    grid = volume(View.SAGITTAL_T2).affines
-    return grid, np.full((len(grid), 2), SIZE)
-
-
-def test_a_silent_level_that_lies_inside_the_image_keeps_its_point() -> None:
-    """It was not found, but it is there: low confidence, not uncovered."""
-    unsure = np.array([False, False, False, False, True])
-    assert not outside_the_image(landmarks()[:5], unsure, *sagittal_grid()).any()
-
-
-def test_a_sure_level_is_never_outside() -> None:
-    grid, shapes = sagittal_grid()
-    shapes[:, 0] = row_of(LEVEL_Z_MM[3]) + 3
-    sure = np.zeros(5, dtype=bool)
-    assert not outside_the_image(landmarks()[:5], sure, grid, shapes).any()
-
-
-def test_with_one_sure_level_nothing_is_said_of_the_others() -> None:
-    grid, shapes = sagittal_grid()
-    unsure = np.array([False, True, True, True, True])
-    assert not outside_the_image(landmarks()[:5], unsure, grid, shapes // 2).any()

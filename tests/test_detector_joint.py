@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lumbargrade.detector.decode import ScoreMaps
-from lumbargrade.detector.joint import choose_jointly
+from lumbargrade.detector.joint import choose_jointly, joint_places
 from lumbargrade.detector.targets import cell_to_pixel
 from lumbargrade.detector.view_points import decode_view
 from lumbargrade.geometry import slice_affine
@@ -57,6 +57,7 @@ def rows_found(maps: ScoreMaps, *, jointly: bool) -> np.ndarray:
         maps.affines,
         np.full((5, 3), np.nan),
         decoding="joint" if jointly else "independent",
+        all_shown=True,
     )
     return (-found.positions_lps_mm[:, 2] / PIXEL_MM + 0.5) / STRIDE - 0.5
 
@@ -118,7 +119,9 @@ def test_points_come_from_the_slice_that_shows_them_best() -> None:
     maps = maps_of(spine(0.7, 0.6), slices=5)
     shifted = maps.affines.copy()
     shifted[:, 0, 3] = np.arange(5) * 4.8
-    positions, scores = choose_jointly(replace(maps, affines=shifted))
+    choice = choose_jointly(joint_places(replace(maps, affines=shifted)), range(5))
+    assert choice is not None
+    positions, scores = choice.positions_lps_mm.reshape(-1, 3), choice.scores.ravel()
     np.testing.assert_allclose(positions[:, 0], 2 * 4.8)
     np.testing.assert_allclose(scores, np.repeat([0.7, 0.6], 5), atol=1e-6)
     columns = positions[:, 1] / PIXEL_MM
@@ -129,4 +132,4 @@ def test_too_few_rows_are_an_error() -> None:
     maps = maps_of(spine(0.7, 0.6))
     flat = replace(maps, heatmaps=maps.heatmaps[:, :, :3])
     with pytest.raises(ValueError, match="3 rows of heatmap for 5 levels"):
-        choose_jointly(flat)
+        choose_jointly(joint_places(flat), range(5))

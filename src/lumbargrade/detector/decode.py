@@ -159,7 +159,7 @@ def is_peak(heatmap: Float[np.ndarray, "height width"], row: int, column: int) -
     return bool(heatmap[row, column] >= around.max())
 
 
-def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
+def choose_ordered(candidates: Sequence[Candidates]) -> tuple[list[int], float]:
     """Pick one candidate per level so that together they look like a spine.
 
     The best sum of log-scores, less what :func:`pair_cost` and :func:`triple_cost` ask for
@@ -169,11 +169,12 @@ def choose_ordered(candidates: Sequence[Candidates]) -> list[int]:
         candidates: of consecutive levels, head to foot, at least one each.
 
     Returns:
-        Index of the chosen candidate, level by level.
+        Index of the chosen candidate, level by level, and what the choice is worth: the sum of its
+        log-scores less its costs.
     """
     logs = [np.log(np.maximum(item.scores, FLOOR)) for item in candidates]
     if len(candidates) == 1:
-        return [int(logs[0].argmax())]
+        return [int(logs[0].argmax())], float(logs[0].max())
     places = [item.positions_lps_mm for item in candidates]
     steps = [b[None] - a[:, None] for a, b in pairwise(places)]  # (previous, this, 3)
     return best_path(
@@ -187,7 +188,7 @@ def best_path(
     logs: Sequence[Float64[np.ndarray, "_"]],
     pair_costs: Sequence[Float64[np.ndarray, "_ _"]],
     triple_costs: Sequence[Float64[np.ndarray, "_ _ _"]],
-) -> list[int]:
+) -> tuple[list[int], float]:
     """The best choice of one candidate per level, by dynamic programming over pairs of candidates.
 
     Args:
@@ -196,7 +197,7 @@ def best_path(
         triple_costs: of each three levels in a row: (first, second, third).
 
     Returns:
-        Index of the chosen candidate, level by level.
+        Index of the chosen candidate, level by level, and what the choice is worth.
     """
     best = logs[0][:, None] + logs[1][None] - pair_costs[0]
     back = []
@@ -209,7 +210,7 @@ def best_path(
     chosen = [int(this), int(previous)]
     for pointers in reversed(back):
         chosen.append(int(pointers[chosen[-1], chosen[-2]]))
-    return chosen[::-1]
+    return chosen[::-1], float(best.max())
 
 
 def pair_cost(

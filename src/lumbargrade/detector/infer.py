@@ -22,7 +22,6 @@ from lumbargrade.detector.track import track_of
 from lumbargrade.detector.view_points import (
     ViewPoints,
     decode_view,
-    outside_the_image,
     wanted_places,
 )
 from lumbargrade.labels import LEVELS, TARGETS, VIEWS, Flag, View
@@ -119,7 +118,7 @@ def find_landmarks(
 def disc_landmarks(
     detectors: Mapping[View, Detector], volumes: Mapping[View, ViewVolume]
 ) -> tuple[Float64[np.ndarray, "5 3"], Float64[np.ndarray, "5"]]:
-    """Find the five posterior disc margins on the sagittal T2 view, inside the image or not.
+    """Find the five posterior disc margins on a sagittal T2 view that shows all of them.
 
     Returns:
         Positions in LPS mm, NaN where there is no such view, and scores 0 to 1.
@@ -127,7 +126,8 @@ def disc_landmarks(
     view = View.SAGITTAL_T2
     if view not in volumes:
         return np.full((len(LEVELS), 3), np.nan), np.zeros(len(LEVELS))
-    found = find_in_view(detectors[view], volumes[view], np.full((len(LEVELS), 3), np.nan))
+    unknown = np.full((len(LEVELS), 3), np.nan)
+    found = find_in_view(detectors[view], volumes[view], unknown, all_shown=True)
     return found.positions_lps_mm[-len(LEVELS) :], found.scores[-len(LEVELS) :]
 
 
@@ -155,8 +155,6 @@ def find_points(
         levels = known_levels(positions)
         found = find_in_view(detectors[view], volumes[view], levels, follow=follow)
         reached = np.isfinite(found.positions_lps_mm).all(axis=1)
-        if view is not View.AXIAL_T2:
-            reached &= ~_beyond_image(found, volumes[view], detectors[view])
         for channel, landmark in enumerate(detectors[view].channels.landmarks):
             covered[landmark] = reached[channel]
             if reached[channel]:
@@ -170,24 +168,6 @@ def find_points(
         covered=covered,
         evidence=tuple(evidence),
         tracks=tuple(tracks),
-    )
-
-
-def _beyond_image(
-    found: ViewPoints, volume: ViewVolume, detector: Detector
-) -> Bool[np.ndarray, "channel"]:
-    """The points of levels that lie above or below a sagittal view's images."""
-    kinds = range(0, len(found.scores), len(LEVELS))
-    return np.concatenate(
-        [
-            outside_the_image(
-                found.positions_lps_mm[first : first + len(LEVELS)],
-                found.scores[first : first + len(LEVELS)] < detector.settings.low_confidence,
-                volume.affines,
-                image_shapes(volume),
-            )
-            for first in kinds
-        ]
     )
 
 
@@ -206,6 +186,7 @@ def find_in_view(
     *,
     skip: bool = True,
     follow: bool = False,
+    all_shown: bool = False,
 ) -> ViewPoints:
     """Find the points of one view.
 
@@ -215,6 +196,7 @@ def find_in_view(
         levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
         skip: leave slices unsegmented that cannot change the answer; False to compare.
         follow: give each point its track, for which every slice is segmented.
+        all_shown: it is known that a sagittal view shows all five levels.
     """
     maps = view_maps(detector, volume, levels_lps_mm, skip=skip and not follow)
     found = decode_view(
@@ -225,6 +207,8 @@ def find_in_view(
         levels_lps_mm,
         decoding=detector.settings.decoding,
         cross_view=detector.settings.cross_view,
+        low_confidence=detector.settings.low_confidence,
+        all_shown=all_shown,
     )
     if not follow:
         return found

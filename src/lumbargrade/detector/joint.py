@@ -4,6 +4,7 @@ What must stay true: levels come out strictly from head to foot, whatever the ma
 point lies behind the disc point of its level; one map's doubt about a place weighs only so much.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,6 +22,7 @@ from lumbargrade.detector.decode import (
     refine,
     triple_cost,
 )
+from lumbargrade.detector.shown_levels import LevelChoice
 from lumbargrade.detector.targets import cell_to_pixel
 from lumbargrade.geometry import HEAD_TO_FOOT
 from lumbargrade.labels import LEVELS
@@ -56,38 +58,67 @@ class Pairs:
     positions_lps_mm: Float64[np.ndarray, "place 2 3"]
 
 
-def choose_jointly(
-    maps: ScoreMaps,
-) -> tuple[Float64[np.ndarray, "channel 3"], Float64[np.ndarray, "channel"]]:
-    """Choose the points of all ten channels of sagittal T2.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointPlaces:
+    """Where the points of sagittal T2 may be."""
+
+    maps: ScoreMaps
+    planes: tuple[tuple[_Plane, _Plane], ...]
+    """Of each level's canal and disc."""
+    at_peaks: tuple[Pairs, ...]
+    """By level."""
+
+
+def joint_places(maps: ScoreMaps) -> JointPlaces:
+    """Gather the places of all five levels.
 
     A level's places are the peaks of either of its maps, each with the best place of the other map
-    near where it must be. Of these, those are taken that have the best sum of log-scores, less the
-    costs of uneven gaps and of steps aside, among all that are in order. Where no choice among the
-    peaks is in order, every row of the maps is a place.
+    near where it must be.
 
     Args:
         maps: canal channels first, then disc channels, each from head to foot.
+    """
+    planes = tuple(
+        (_plane(maps, level), _plane(maps, level + len(LEVELS))) for level in range(len(LEVELS))
+    )
+    peaks = tuple(_pairs_at_peaks(maps, both) for both in planes)
+    return JointPlaces(maps=maps, planes=planes, at_peaks=peaks)
+
+
+def choose_jointly(places: JointPlaces, levels: range) -> LevelChoice | None:
+    """Choose the canal and disc points of some levels together.
+
+    Of their places, those are taken that have the best sum of log-scores, less the costs of uneven
+    gaps and of steps aside, among all that are in order. Where no choice among the peaks of all
+    five levels is in order, every row of the maps is a place.
+
+    Args:
+        places: of all five levels.
+        levels: consecutive, at least two.
 
     Returns:
-        Positions in LPS mm and scores, in channel order.
+        Canal points, then disc points; None where no choice of fewer than five levels is in order.
+
+    Raises:
+        ValueError: the maps have too few rows for five levels.
     """
-    planes = [
-        [_plane(maps, level + kind * len(LEVELS)) for kind in (0, 1)]
-        for level in range(len(LEVELS))
-    ]
-    peaks = [_pairs_at_peaks(maps, both) for both in planes]
-    chosen = _choose(peaks)
-    options = peaks
-    if chosen is None:
-        options = [_pairs_by_row(maps, both) for both in planes]
-        chosen = _choose(options)
-    if chosen is None:
-        raise ValueError(f"{len(maps.heatmaps[0, 0])} rows of heatmap for {len(LEVELS)} levels")
+    options = places.at_peaks[levels.start : levels.stop]
+    found = _choose(options)
+    if found is None and len(levels) < len(LEVELS):
+        return None
+    if found is None:
+        options = tuple(_pairs_by_row(places.maps, both) for both in places.planes)
+        found = _choose(options)
+    if found is None:
+        rows = len(places.maps.heatmaps[0, 0])
+        raise ValueError(f"{rows} rows of heatmap for {len(LEVELS)} levels")
+    chosen, worth = found
     picked = list(zip(options, chosen, strict=True))
-    positions = np.stack([pairs.positions_lps_mm[index] for pairs, index in picked], axis=1)
-    scores = np.stack([pairs.scores[index] for pairs, index in picked], axis=1)
-    return positions.reshape(-1, 3), scores.reshape(-1)
+    return LevelChoice(
+        positions_lps_mm=np.stack([pairs.positions_lps_mm[k] for pairs, k in picked], axis=1),
+        scores=np.stack([pairs.scores[k] for pairs, k in picked], axis=1),
+        worth=worth,
+    )
 
 
 def _plane(maps: ScoreMaps, channel: int) -> _Plane:
@@ -95,8 +126,8 @@ def _plane(maps: ScoreMaps, channel: int) -> _Plane:
     return _Plane(channel=channel, best=best, slices=slices)
 
 
-def _choose(levels: list[Pairs]) -> list[int] | None:
-    """The best place of each level, or None where none are in order."""
+def _choose(levels: Sequence[Pairs]) -> tuple[list[int], float] | None:
+    """The best place of each level and what the choice is worth; None where none is in order."""
     logs = [np.log(np.maximum(pairs.scores, FLOOR)).sum(axis=1) for pairs in levels]
     steps = [
         lower.positions_lps_mm[None] - upper.positions_lps_mm[:, None]
@@ -110,12 +141,12 @@ def _choose(levels: list[Pairs]) -> list[int] | None:
     bends = [
         triple_cost(upper[:, :, 1], lower[:, :, 1], GAP_SIGMA) for upper, lower in pairwise(steps)
     ]
-    chosen = best_path(logs, costs, bends)
+    chosen, worth = best_path(logs, costs, bends)
     pairs = zip(chosen[:-1], chosen[1:], disordered, strict=True)
-    return None if any(wrong[upper, lower] for upper, lower, wrong in pairs) else chosen
+    return None if any(wrong[upper, lower] for upper, lower, wrong in pairs) else (chosen, worth)
 
 
-def _pairs_at_peaks(maps: ScoreMaps, planes: list[_Plane]) -> Pairs:
+def _pairs_at_peaks(maps: ScoreMaps, planes: Sequence[_Plane]) -> Pairs:
     """The peaks of a level's canal and disc maps, each with its partner."""
     places = [
         _partnered(maps, planes, kind, (int(row), int(column)))
@@ -125,7 +156,7 @@ def _pairs_at_peaks(maps: ScoreMaps, planes: list[_Plane]) -> Pairs:
     return _pairs(maps, planes, np.array(places), refined=True)
 
 
-def _pairs_by_row(maps: ScoreMaps, planes: list[_Plane]) -> Pairs:
+def _pairs_by_row(maps: ScoreMaps, planes: Sequence[_Plane]) -> Pairs:
     """One place in every row: the disc map's best cell, and the canal map's best behind it."""
     columns = planes[1].best.argmax(axis=1)
     places = [
@@ -137,7 +168,7 @@ def _pairs_by_row(maps: ScoreMaps, planes: list[_Plane]) -> Pairs:
 
 def _partnered(
     maps: ScoreMaps,
-    planes: list[_Plane],
+    planes: Sequence[_Plane],
     kind: int,
     cell: tuple[int, int],
     rows: int | None = None,
@@ -173,7 +204,7 @@ def _within(first: int, last: int, count: int) -> tuple[int, int]:
 
 
 def _pairs(
-    maps: ScoreMaps, planes: list[_Plane], cells: Int[np.ndarray, "place 2 2"], *, refined: bool
+    maps: ScoreMaps, planes: Sequence[_Plane], cells: Int[np.ndarray, "place 2 2"], *, refined: bool
 ) -> Pairs:
     """Scores and positions of (canal, disc) cells."""
     scores = np.zeros((len(cells), 2))

@@ -135,6 +135,7 @@ def study_errors(detector: Detector, arrays: ViewArrays) -> np.ndarray:
         levels,
         decoding=detector.settings.decoding,
         cross_view=detector.settings.cross_view,
+        all_shown=True,
     ).positions_lps_mm
     truth = arrays.landmarks_lps_mm[list(detector.channels.landmarks)]
     local = project(arrays.affines, truth)

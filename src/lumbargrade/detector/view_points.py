@@ -1,12 +1,12 @@
 """A network's answer for one view → its points.
 
 What must stay true: a point lies on a slice of its own view; an axial level that no slice reaches
-has no point; on sagittal views, a level is not covered only where the maps are silent and its
-neighbours say that it lies outside the image.
+has no point, nor has a level above or below a sagittal view's images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
@@ -22,8 +22,9 @@ from lumbargrade.detector.decode import (
     choose_ordered,
 )
 from lumbargrade.detector.evidence import evidence_of
-from lumbargrade.detector.joint import choose_jointly
+from lumbargrade.detector.joint import choose_jointly, joint_places
 from lumbargrade.detector.scores import Wanted
+from lumbargrade.detector.shown_levels import LevelChoice, choose_shown, every_level
 from lumbargrade.geometry import locate
 from lumbargrade.labels import LEVELS, View
 from lumbargrade.records import Evidence, Track
@@ -53,6 +54,8 @@ def decode_view(
     *,
     decoding: str = "independent",
     cross_view: bool = False,
+    low_confidence: float = 0.0,
+    all_shown: bool = False,
 ) -> ViewPoints:
     """Choose the points of a view.
 
@@ -64,13 +67,20 @@ def decode_view(
         levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
         decoding: ``independent``, ``joint`` or ``argmax``, as in the detector's settings.
         cross_view: weigh scores by where sagittal T2 lets expect the points.
+        low_confidence: as in the detector's settings.
+        all_shown: it is known that a sagittal view shows all five levels.
     """
     weighed = weigh_by_levels(maps, view, levels_lps_mm) if cross_view else maps
-    if decoding == "joint" and view is View.SAGITTAL_T2:
-        positions, scores = choose_jointly(weighed)
+    best = 1 if decoding == "argmax" else CANDIDATES
+    if view is View.AXIAL_T2:
+        windows = axial_windows(affines, shapes, levels_lps_mm)
+        positions, scores = _choose_axial(weighed, windows, best)
     else:
-        windows = axial_windows(affines, shapes, levels_lps_mm) if view is View.AXIAL_T2 else None
-        positions, scores = _choose(weighed, windows, alone=decoding == "argmax")
+        choose = _sagittal_choice(view, weighed, decoding, best)
+        if all_shown:
+            positions, scores = every_level(choose)
+        else:
+            positions, scores = choose_shown(choose, affines, shapes, low_confidence=low_confidence)
     if weighed is not maps:
         positions = refine_unweighed(maps, positions)
     return ViewPoints(
@@ -78,38 +88,55 @@ def decode_view(
     )
 
 
-def _choose(
-    maps: ScoreMaps, windows: Bool[np.ndarray, "slice 5"] | None, *, alone: bool
+def _sagittal_choice(
+    view: View, maps: ScoreMaps, decoding: str, best: int
+) -> Callable[[range], LevelChoice | None]:
+    """How the points of some levels of a sagittal view are chosen."""
+    if decoding == "joint" and view is View.SAGITTAL_T2:
+        return partial(choose_jointly, joint_places(maps))
+    candidates = [candidates_in_plane(maps, channel, best) for channel in range(len(maps.maps))]
+    kinds = [candidates[first : first + len(LEVELS)] for first in _kinds(maps)]
+    return partial(_choose_kinds, kinds)
+
+
+def _kinds(maps: ScoreMaps) -> range:
+    """The first channel of each kind of points, five levels each."""
+    return range(0, len(maps.maps), len(LEVELS))
+
+
+def _choose_kinds(kinds: Sequence[Sequence[Candidates]], levels: range) -> LevelChoice:
+    """Each kind of points for itself, in order."""
+    shown = [kind[levels.start : levels.stop] for kind in kinds]
+    chosen = [choose_ordered(kind) for kind in shown]
+    picked = [
+        list(zip(kind, indices, strict=True))
+        for kind, (indices, _) in zip(shown, chosen, strict=True)
+    ]
+    return LevelChoice(
+        positions_lps_mm=np.array([[c.positions_lps_mm[k] for c, k in kind] for kind in picked]),
+        scores=np.array([[c.scores[k] for c, k in kind] for kind in picked]),
+        worth=sum(worth for _, worth in chosen),
+    )
+
+
+def _choose_axial(
+    maps: ScoreMaps, windows: Bool[np.ndarray, "slice 5"], best: int
 ) -> tuple[Float64[np.ndarray, "channel 3"], Float64[np.ndarray, "channel"]]:
-    """Positions and scores, five levels at a time or each alone."""
-    count = len(maps.maps)
-    positions, scores = np.full((count, 3), np.nan), np.zeros(count)
-    best = 1 if alone else CANDIDATES
-    for first in range(0, count, len(LEVELS)):
-        options = _candidates(maps, range(first, first + len(LEVELS)), windows, best)
+    """Positions and scores, five levels at a time; those that no slice reaches have none."""
+    positions, scores = np.full((len(maps.maps), 3), np.nan), np.zeros(len(maps.maps))
+    for first in _kinds(maps):
+        options = {
+            first + level: candidates_by_slice(maps, first + level, allowed, best)
+            for level, allowed in enumerate(windows.T)
+            if allowed.any()
+        }
         if not options:
             continue
-        chosen = [0] * len(options) if alone else choose_ordered(list(options.values()))
+        chosen, _ = choose_ordered(list(options.values()))
         for (channel, candidates), index in zip(options.items(), chosen, strict=True):
             positions[channel] = candidates.positions_lps_mm[index]
             scores[channel] = candidates.scores[index]
     return positions, scores
-
-
-def _candidates(
-    maps: ScoreMaps,
-    channels: Sequence[int],
-    windows: Bool[np.ndarray, "slice 5"] | None,
-    best: int,
-) -> dict[int, Candidates]:
-    """Candidates of five levels; those that no axial slice reaches have none."""
-    if windows is None:
-        return {channel: candidates_in_plane(maps, channel, best) for channel in channels}
-    return {
-        channel: candidates_by_slice(maps, channel, allowed, best)
-        for channel, allowed in zip(channels, windows.T, strict=True)
-        if allowed.any()
-    }
 
 
 def axial_windows(
@@ -157,35 +184,3 @@ def wanted_places(
     if decoding != "argmax":
         return None
     return Wanted(best=1, allowed=np.ones((len(affines), channels), dtype=bool))
-
-
-def outside_the_image(
-    positions_lps_mm: Float64[np.ndarray, "level 3"],
-    unsure: Bool[np.ndarray, "level"],
-    affines: Affines,
-    shapes: Int[np.ndarray, "slice 2"],
-) -> Bool[np.ndarray, "level"]:
-    """Levels at either end of a sagittal view that lie above or below its images.
-
-    A level counts as outside where its score is low, as are those beyond it, and the line through
-    the two sure levels next to it leads to a place that no slice covers.
-
-    Args:
-        positions_lps_mm: of five levels, head to foot.
-        unsure: whose scores are low.
-        affines: of the view's slices.
-        shapes: their rows and columns.
-    """
-    outside = np.zeros(len(unsure), dtype=bool)
-    sure = np.flatnonzero(~unsure)
-    if len(sure) < 2:
-        return outside
-    for end, beside, beyond in (
-        (sure[-1], sure[-2], range(sure[-1] + 1, len(unsure))),
-        (sure[0], sure[1], range(sure[0] - 1, -1, -1)),
-    ):
-        step = (positions_lps_mm[end] - positions_lps_mm[beside]) / abs(end - beside)
-        for level in beyond:
-            expected = positions_lps_mm[end] + step * abs(level - end)
-            outside[level] = not locate(affines, shapes, expected).covered
-    return outside
