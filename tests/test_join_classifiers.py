@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,11 +38,11 @@ def test_the_mean_of_classifiers_gets_temperatures_of_its_own(
             tensor.add_(torch.randn(tensor.shape, generator=generator))
     save_file(weights, other / "weights.safetensors")
 
-    def joined(name: str, *classifiers: Path) -> dict[str, float]:
+    def joined(name: str, *classifiers: Path) -> dict[str, Any]:
         out, bundle = tmp_path / name, tmp_path / f"{name} bundle"
         words = [run, cache, *classifiers, "--out", out, "--bundle", bundle]
         join_classifiers.main([str(word) for word in words])
-        found: dict[str, float] = json.loads(capsys.readouterr().out)
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
         assert len(open_models(bundle).classifiers) == len(classifiers)
         return found
 
