@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from lumbargrade.config import ClassifierSettings
 from lumbargrade.encoder_weights import StartingWeights, pooling_encoder
+from lumbargrade.recurrent import LSTM
 
 PIXEL_CENTRE, PIXEL_SPREAD = 0.5, 0.25
 """Crops (0..1) are moved and scaled by these before the encoder."""
@@ -66,7 +67,7 @@ class CropEncoder(nn.Module):
         if self._slices_together:
             self.project = nn.Linear(self.features, width)
         else:
-            self.over_slices = nn.LSTM(
+            self.over_slices = LSTM(
                 self.features, settings.lstm_hidden, batch_first=True, bidirectional=True
             )
             self.pool = AttentionPool(width)

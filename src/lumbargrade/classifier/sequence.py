@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lumbargrade.config import SequenceSettings
 from lumbargrade.labels import CONDITIONS, LEVELS
+from lumbargrade.recurrent import LSTM
 from lumbargrade.settings import ConfigError
 
 Cells = Float[Tensor, "study 5 5 width"]
@@ -45,7 +46,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.lstm = LSTM(width, width // 2, batch_first=True, bidirectional=True)
 
     def forward(
         self, sequences: Float[Tensor, "group cell width"]

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lumbargrade.recurrent import LSTM
+
 POINTER_BIAS = -2.0
 POINTER_WIDTH = 96
 """Pooled features are narrowed to this before the sequence model."""
@@ -29,7 +31,7 @@ class Pointer(nn.Module):
         )
         self.lstm: nn.LSTM | None = None
         if kind == "lstm":
-            self.lstm = nn.LSTM(POINTER_WIDTH, hidden, batch_first=True, bidirectional=True)
+            self.lstm = LSTM(POINTER_WIDTH, hidden, batch_first=True, bidirectional=True)
         else:
             self.widen = nn.Linear(POINTER_WIDTH, 2 * hidden)
             self.layer = nn.TransformerEncoderLayer(

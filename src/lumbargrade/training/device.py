@@ -4,6 +4,7 @@ What must stay true: what torch draws after a resumption is what it would have d
 """
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
 @contextmanager
 def deterministic(*, warn_only: bool) -> Iterator[None]:
     """Deterministic algorithms; those that some devices lack are an error, or a warning."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS wants for it
     before = torch.are_deterministic_algorithms_enabled()
     warned_before = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=warn_only)
