@@ -12,7 +12,10 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
+from lumbargrade.phantom.tissue import Tissue
+
 Field = NDArray[np.float64]
+MARROW = int(Tissue.MARROW)
 SignedDistance = Callable[[Field, Field, Field], Field]
 """(x, d, s), broadcastable, in mm → signed distance in mm, negative inside."""
 
@@ -39,6 +42,9 @@ class Canvas:
             for (low, high), step in zip((box.x, box.d, box.s), STEP_MM, strict=True)
         )
         self.signals = signals.astype(np.float32)
+        self.marrow: Float32[np.ndarray, "contrast block_x block_d block_s"] | None = None
+        """Unevenness that marrow is painted with, repeated in all directions; none before it is
+        set."""
         shape = tuple(len(axis) for axis in self.axes)
         self.colour: Float32[np.ndarray, "contrast x d s"] = np.zeros(
             (len(signals), *shape), np.float32
@@ -46,9 +52,21 @@ class Canvas:
         self.coverage: Float32[np.ndarray, "x d s"] = np.zeros(shape, np.float32)
 
     def paint(
-        self, shape: SignedDistance, tissue: int | Float64[np.ndarray, "contrast"], box: Box
+        self,
+        shape: SignedDistance,
+        tissue: int | Float64[np.ndarray, "contrast"],
+        box: Box,
+        *,
+        grain: float = 0.0,
     ) -> None:
-        """Paint the inside of a shape, within a box, with a tissue or with given signals."""
+        """Paint the inside of a shape, within a box.
+
+        Args:
+            shape: what to paint.
+            tissue: with which tissue, or with which signals.
+            box: in which part of the volume.
+            grain: share of marrow's unevenness that shows in given signals; all of it in marrow.
+        """
         window = self.window(box)
         x, d, s = (axis[part] for axis, part in zip(self.axes, window, strict=True))
         if not (len(x) and len(d) and len(s)):
@@ -60,10 +78,16 @@ class Canvas:
         window, alpha = _without_rim(window, np.broadcast_to(alpha, (len(x), len(d), len(s))))
         signals = self.signals[:, tissue] if isinstance(tissue, int) else tissue
         keep = 1 - alpha
-        for colour, signal in zip(self.colour, signals, strict=True):
+        if isinstance(tissue, int):
+            grain = 1.0 if tissue == MARROW else 0.0
+        block = _repeated(self.marrow, window) if self.marrow is not None and grain else None
+        for contrast, (colour, signal) in enumerate(zip(self.colour, signals, strict=True)):
             part = colour[window]
             part *= keep
-            part += alpha * np.float32(signal)
+            painted = alpha * np.float32(signal)
+            if block is not None:
+                painted *= 1 + np.float32(grain) * block[contrast]
+            part += painted
         part = self.coverage[window]
         part *= keep
         part += alpha
@@ -87,6 +111,17 @@ class Canvas:
 
 
 Window = tuple[slice, slice, slice]
+
+
+def _repeated(
+    block: Float32[np.ndarray, "contrast block_x block_d block_s"], window: Window
+) -> Float32[np.ndarray, "contrast x d s"]:
+    """What a block that repeats in all directions is in a window."""
+    x, d, s = (
+        np.arange(part.start, part.stop) % size
+        for part, size in zip(window, block.shape[1:], strict=True)
+    )
+    return np.asarray(block[:, x[:, None, None], d[:, None], s])
 
 
 def _without_rim(

@@ -17,6 +17,10 @@ _HOLLOW_MM = 3.2
 """How far a disc is painted beyond its height, to fill the hollows of its end plates."""
 
 
+_GRAIN = 0.5
+"""Share of marrow's unevenness in a disc."""
+
+
 def paint_disc(canvas: Canvas, seed: int, spine: Spine, anatomy: Anatomy, index: int) -> None:
     """One disc of the free spine: dark annulus, nucleus as bright as it is hydrated."""
     rng = generator(seed, Stream.DISCS, part=index)
@@ -64,7 +68,7 @@ def paint_disc(canvas: Canvas, seed: int, spine: Spine, anatomy: Anatomy, index:
                 Tissue.MUSCLE: (1 - wet) * 0.15,
             },
         )
-        canvas.paint(soft(nucleus(scale), 1.6), signals, box)
+        canvas.paint(soft(nucleus(scale), 1.6), signals, box, grain=_GRAIN)
     if hydration > 0.35 and rng.random() < 0.75:
         _paint_cleft(canvas, rng, (s0, height, depth), half_width, hydration, box)
     if hydration < 0.2 and rng.random() < 0.25:

@@ -13,7 +13,8 @@ from lumbargrade.phantom.recess import Recess
 from lumbargrade.phantom.tissue import Tissue
 from lumbargrade.phantom.vertebra import mixed, soft
 
-_CORTEX_MM = 0.7
+_THINNEST_MM = 0.35
+"""Of a cortex."""
 
 
 def paint_facet(
@@ -80,13 +81,23 @@ def paint_facet(
         u, v = frame(x, d)
         return np.asarray(np.maximum(flavum(x, d, s), np.minimum(u + size, v + size + 1) - 4.5))
 
+    sclerosis = float(rng.uniform(0, 0.35))
+    fluid = float(rng.random() < 0.4)
+    cortex_mm, waves = float(rng.uniform(0.6, 1.1)), rng.uniform(0, 2 * np.pi, 3)
+
+    def inside_cortex(x: Field, d: Field, s: Field) -> Field:
+        """The marrow: its cortex is thicker here and thinner there."""
+        u, v = frame(x, d)
+        uneven = np.sin(0.5 * v + waves[0]) + np.sin(0.45 * (s - s0) + waves[1])
+        uneven = uneven + np.sin(0.6 * u + waves[2])
+        thick = cortex_mm * (1 + 0.35 * uneven)
+        return np.asarray(mass(recess.flavum_mm, 0.0)(x, d, s) + np.maximum(thick, _THINNEST_MM))
+
     canvas.paint(covering, Tissue.FLAVUM, box)
     canvas.paint(mass(recess.flavum_mm, 0.0), Tissue.CORTEX, box)
-    sclerosis = float(rng.uniform(0, 0.35))
     marrow = mixed(canvas, {Tissue.MARROW: 1 - sclerosis, Tissue.CORTEX: sclerosis})
-    canvas.paint(mass(recess.flavum_mm, _CORTEX_MM), marrow, box)
+    canvas.paint(inside_cortex, marrow, box, grain=1 - sclerosis)
     width = recess.joint_fluid_mm
-    fluid = float(rng.random() < 0.4)
     filling = mixed(
         canvas, {Tissue.JOINT_FLUID: 0.1 + 0.9 * fluid, Tissue.ANNULUS: 0.9 - 0.9 * fluid}
     )

@@ -25,6 +25,9 @@ _LATERAL_MM = 5.0
 """The walls are painted this far to either side of 1 mm beside the narrowest section."""
 
 _PROCESS_MM = 4.0
+_MASS_TOP_MM = 9.5
+"""How thick the articular process is above the articular mass, and where that ends."""
+
 _BODY_MM = 4.5
 """The vertebra's wall beside the midline lies this far in front of d = 0."""
 
@@ -70,7 +73,7 @@ def paint_foramen(
     def beside(wall: int, reach: float | Field) -> Field:
         beyond = reduce(np.maximum, (o for k, o in enumerate(walls) if k != wall))
         ring = np.maximum(space - reach, beyond - walls[wall] - 0.5)
-        return np.asarray(np.maximum(ring, limit - _LATERAL_MM))
+        return _rounded(ring, limit - _LATERAL_MM, 1.5)
 
     _paint_walls(canvas, rng, level, foramen, box, (beside, along, height), (rear, lateral))
     canvas.paint(lambda *_: space, Tissue.FAT, box)
@@ -121,7 +124,9 @@ def _paint_walls(
     ):
         canvas.paint(lambda *_, bone=bone: bone, Tissue.MARROW, box)
         canvas.paint(lambda *_, rim=rim: rim, Tissue.CORTEX, box)
-    canvas.paint(lambda *_: process, Tissue.CORTEX, box)
+    # Where it joins the articular mass it has no cortex of its own.
+    cortex = np.maximum(process, np.minimum(rear, _MASS_TOP_MM - height))
+    canvas.paint(lambda *_: cortex, Tissue.CORTEX, box)
     canvas.paint(lambda *_: process + _CORTEX_MM, Tissue.MARROW, box)
     annulus = np.maximum(beside(_FRONT, max(4.0, in_front)), -beyond_disc)
     tight = float(np.clip(1 - foramen.clearance_mm / FORAMEN_CAP_MM, 0, 1))

@@ -18,6 +18,7 @@ from lumbargrade.phantom.facets import paint_facet
 from lumbargrade.phantom.flavum import paint_flavum
 from lumbargrade.phantom.foramen_paint import paint_foramen
 from lumbargrade.phantom.ligament import paint_anterior_ligament
+from lumbargrade.phantom.marrow import marrow_texture
 from lumbargrade.phantom.sacrum import paint_sacrum
 from lumbargrade.phantom.spaces import (
     paint_bulge,
@@ -27,12 +28,12 @@ from lumbargrade.phantom.spaces import (
 )
 from lumbargrade.phantom.spine import Spine
 from lumbargrade.phantom.streams import Stream, generator
+from lumbargrade.phantom.veins import paint_tributaries
 from lumbargrade.phantom.vertebra import (
     BACK_MM,
     FRONT_MM,
     HALF_WIDTH_MM,
     SACRUM,
-    add_texture,
     paint_body,
     paint_end_plate_changes,
     vertebral_bodies,
@@ -65,6 +66,7 @@ def paint_spine(
         ),
         signals,
     )
+    canvas.marrow = marrow_texture(seed, signals)
     sac = SacCourse(seed, spine, anatomy)
     paint_canal_fat(canvas, sac)
     free = [body for body in bodies if not body.sacral]
@@ -74,8 +76,8 @@ def paint_spine(
     paint_sacrum(canvas, seed, spine, bodies, sac)
     for body in free:
         paint_body(canvas, seed, body)
+        paint_tributaries(canvas, seed, body)
     paint_end_plate_changes(canvas, seed, bodies, anatomy)
-    add_texture(seed, canvas)
     for body in free:
         last = body.index == SACRUM - 1
         paint_arch(canvas, seed, body, sac, spine.form.broad_process if last else (0.0, 0.0))

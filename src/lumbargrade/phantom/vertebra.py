@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
 
 from lumbargrade.phantom.anatomy import Anatomy
 from lumbargrade.phantom.canvas import STEP_MM, Box, Canvas, Field, SignedDistance
@@ -151,12 +150,13 @@ def _paint_vein(canvas: Canvas, rng: np.random.Generator, body: Body, box: Box) 
     length, width = float(rng.uniform(7, 14)), float(rng.uniform(1.0, 2.2))
 
     def wedge(x: Field, d: Field, s: Field) -> Field:
-        inwards = np.clip(-d / length, 0, 1.2)
+        inwards = np.clip(-d / length, 0, 1.8)
         half = width * (1 - inwards)
         spread = np.abs(x) - 2.5 - 4 * (1 - inwards)
         return np.asarray(np.maximum(np.abs(s - body.middle_mm) - half, spread))
 
-    canvas.paint(soft(wedge, 1.2), mixed(canvas, {Tissue.VEIN: 0.7, Tissue.FAT: 0.3}), box)
+    vein = mixed(canvas, {Tissue.VEIN: 0.7, Tissue.FAT: 0.3})
+    canvas.paint(soft(wedge, 1.2), vein, box, grain=0.6)
 
 
 def _paint_haemangioma(canvas: Canvas, rng: np.random.Generator, body: Body) -> None:
@@ -178,6 +178,7 @@ def _paint_haemangioma(canvas: Canvas, rng: np.random.Generator, body: Body) -> 
         soft(ball, 1.2),
         mixed(canvas, {Tissue.FAT: 0.45, Tissue.JOINT_FLUID: 0.3, Tissue.MARROW: 0.25}),
         around(centre, radius + 2),
+        grain=0.8,
     )
 
 
@@ -244,28 +245,7 @@ def paint_end_plate_changes(
                 x=(-body.half_width_mm, body.half_width_mm), d=(-body.depth_mm - 1, 1),
                 s=(edge - depth - 2, edge + 1) if sign < 0 else (edge - 1, edge + depth + 2),
             )  # fmt: skip
-            canvas.paint(soft(band, 1.4), mixed(canvas, turned), box)
-
-
-def add_texture(seed: int, canvas: Canvas) -> None:
-    """Trabecular and fatty unevenness of bones and discs painted so far; along s it runs longer."""
-    rng = generator(seed, Stream.TEXTURE)
-    region = canvas.window(Box(x=(-30, 30), d=(FRONT_MM, 3), s=(-1000, 1000)))
-    shape = canvas.coverage[region].shape
-    field = np.zeros([2, 2, 2], np.float32)
-    patchy = float(rng.uniform(0.03, 0.09))
-    for size, strength in (((24, 24, 24), patchy), ((4, 5, 8), 0.055)):
-        coarse = [n // k + 2 for n, k in zip(shape, size, strict=True)]
-        field = _upsample(field, coarse)
-        field += np.float32(strength) * rng.standard_normal(coarse).astype(np.float32)
-    canvas.colour[(slice(None), *region)] *= 1 + _upsample(field, list(shape))
-
-
-def _upsample(field: NDArray[np.float32], shape: list[int]) -> NDArray[np.float32]:
-    """Linear interpolation of a field to a larger shape."""
-    factors = [n / c for n, c in zip(shape, field.shape, strict=True)]
-    larger: NDArray[np.float32] = zoom(field, factors, order=1)
-    return larger
+            canvas.paint(soft(band, 1.4), mixed(canvas, turned), box, grain=0.8)
 
 
 def soft(shape: SignedDistance, width_mm: float) -> SignedDistance:
