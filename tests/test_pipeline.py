@@ -40,7 +40,7 @@ from lumbargrade.models import (
 )
 from lumbargrade.pipeline import UNCERTAIN_BELOW, Pipeline, choose_device
 from lumbargrade.point_confidence import DetectorFit, PointConfidence
-from lumbargrade.records import Crop, Landmark, ViewVolume
+from lumbargrade.records import Crop, Landmark, Series, ViewVolume
 from lumbargrade.settings import ConfigError, Settings
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
 
@@ -67,6 +67,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         follow: bool = False,
     ) -> tuple[Landmark, ...]:
         calls["follow"] = follow
+        calls["seen"] = volumes
         landmarks = FakePredictor().run(make_study()).landmarks
         return tuple(replace(item, score=detectors[View.SAGITTAL_T2].score) for item in landmarks)
 
@@ -168,6 +169,42 @@ def test_detectors_follow_structures_where_any_classifier_asks_for_it(
     with pytest.raises(ValueError, match="has no track"):  # the stand-in gives none
         make_pipeline(classifiers=(classifier(SMALL, 0), classifier(masked, 1))).run(make_study())
     assert stages["follow"] is True
+
+
+def test_thin_slices_are_seen_as_averages_and_reported_as_stored(stages: dict[str, Any]) -> None:
+    """Slices of 1 mm: the detectors see a quarter of them, points name stored ones."""
+    thick = make_study()
+    thin = replace(
+        thick, series=tuple(_with_thin_slices(series, times=6) for series in thick.series)
+    )
+    prediction = make_pipeline().run(thin)
+    for view, volume in prediction.volumes.items():
+        stored = sum(len(series.slices) for series in thin.series_of(view))
+        assert len(volume.slices) == stored
+        seen = len(stages["seen"][view].slices)
+        assert seen == stored if view is View.AXIAL_T2 else seen <= stored / 4
+    uids = {item.sop_instance_uid for series in thin.series for item in series.slices}
+    found = [point for point in prediction.grades.points if point is not None]
+    assert len(found) > 20
+    assert {point.sop_instance_uid for point in found} <= uids
+    crop = next(crop for crop in prediction.crops if crop is not None)
+    assert np.linalg.norm(crop.affine[:3, 0]) == pytest.approx(4.0)
+
+
+def _with_thin_slices(series: Series, *, times: int) -> Series:
+    """The same picture on so many slices instead of each."""
+    slices = []
+    for item in series.slices:
+        for part in range(times):
+            affine = item.affine.copy()
+            affine[:3, 0] /= times
+            affine[:3, 3] += affine[:3, 0] * (part - (times - 1) / 2)
+            uid = f"{item.sop_instance_uid}.{part}"
+            thickness_mm = float(np.linalg.norm(affine[:3, 0]))
+            slices.append(
+                replace(item, affine=affine, sop_instance_uid=uid, thickness_mm=thickness_mm)
+            )
+    return replace(series, slices=tuple(slices))
 
 
 def test_the_same_study_gives_the_same_answer_twice(stages: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ from lumbargrade.prediction import Prediction, place_landmarks
 from lumbargrade.records import Grades, Landmark, Study, ViewVolume
 from lumbargrade.runtime import prepare_for_networks
 from lumbargrade.settings import ConfigError
+from lumbargrade.thick_slices import thick_study
 from lumbargrade.uncertainty import disagreement
 from lumbargrade.volumes import view_volumes
 
@@ -107,14 +108,16 @@ class Pipeline:
             InvalidStudyError: the study has no brightness to see in a series.
         """
         volumes = view_volumes(study)
+        thick = thick_study(study)
+        seen = volumes if thick is study else view_volumes(thick)
         follow = any(classifier.crops.follow for classifier in self.classifiers)
         confidences = self.confidences or ({},) * len(self.detectors)
         found = [
-            place_landmarks(study, find_landmarks(detectors, volumes, confidence, follow=follow))
+            place_landmarks(study, find_landmarks(detectors, seen, confidence, follow=follow))
             for detectors, confidence in zip(self.detectors, confidences, strict=True)
         ]
         passes = self.passes or every_pass(len(self.detectors), len(self.classifiers))
-        answered = self._answer(volumes, [landmarks for landmarks, _ in found], passes)
+        answered = self._answer(seen, [landmarks for landmarks, _ in found], passes)
         weights = [item.weight for item in passes]
         answers = mean_probabilities(answered, weights)
         probabilities = np.asarray(apply_calibration(self.calibration, answers), dtype=np.float64)
@@ -135,7 +138,7 @@ class Pipeline:
             study=study,
             grades=grades,
             landmarks=landmarks,
-            crops=tuple(cut_crops(volumes, landmarks, self.classifiers[0].crops)),
+            crops=tuple(cut_crops(seen, landmarks, self.classifiers[0].crops)),
             volumes=volumes,
             sop_instances_sha256=sop_instances_sha256(study),
         )

@@ -33,7 +33,8 @@ class Prediction:
     crops: tuple[Crop | None, ...]
     """None where a target has no point."""
     volumes: Mapping[View, ViewVolume]
-    """What the detector was given; a missing view has no entry."""
+    """All stored slices of the views; a missing one has no entry. Detectors and crops see averages
+    of thin ones, see :func:`lumbargrade.thick_slices.thick_study`."""
     sop_instances_sha256: str
     """Names the DICOM instances that the study was read from."""
 

@@ -37,6 +37,8 @@ class SliceImage:
     path: Path
     window: tuple[float, float] | None = None
     """The file's own window centre and width, where it has one."""
+    thickness_mm: float | None = None
+    """SliceThickness; None where the file does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,7 @@ def _read_series(choice: Choice, lost: list[str], archives: Sequence[Path]) -> S
                     frame_number=header.frame_number,
                     path=header.path,
                     window=image.window,
+                    thickness_mm=header.slice_thickness_mm,
                 )
             )
     if all(np.ptp(image.pixels) == 0 for image in slices):

@@ -13,6 +13,7 @@ from lumbargrade.dicom.candidates import Candidate
 from lumbargrade.dicom.weighting import is_contrast_enhanced, is_fat_suppressed
 from lumbargrade.geometry import Plane, spacing_of
 from lumbargrade.labels import View
+from lumbargrade.thick_slices import THIN_MM
 
 CANAL_HALF_WIDTH_MM = 20.0
 """The canal and both foramina lie within this distance of the midline."""
@@ -22,10 +23,6 @@ COVERAGE_STEP = 0.1
 
 MIN_ADDED_MM = 8.0
 """An axial series serves beside others when it covers so much of the spine that they do not."""
-
-
-THIN_MM = 2.0
-"""Slices nearer to each other are those of a 3-D sequence; the detectors learn from 3.5 to 6 mm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
