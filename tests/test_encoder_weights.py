@@ -19,6 +19,7 @@ from lumbargrade.encoder_weights import (
     claim_weights,
     find_weights,
     pooling_encoder,
+    pyramid_encoder,
     recorded_weights,
 )
 from lumbargrade.labels import View
@@ -207,3 +208,20 @@ def test_a_runs_manifest_names_where_its_encoders_started(tmp_path: Path) -> Non
 def test_a_pooling_encoder_says_how_wide_its_vectors_are_behind_a_hidden_layer() -> None:
     encoder, width = pooling_encoder("mobilenetv4_conv_small_035", channels=1)
     assert encoder.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, width)
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv3_small_050", "regnety_002"])
+def test_an_encoder_holds_nothing_behind_its_deepest_stage(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = pyramid_encoder(name, channels=3, depth=4)
+    deeper = pyramid_encoder(name, channels=3, depth=5)
+    kept = encoder.state_dict()
+    whole = deeper.state_dict()
+    assert kept.keys() < whole.keys()
+    deeper.load_state_dict(whole | kept)
+    images = torch.rand(2, 3, 64, 64)
+    features = encoder.eval()(images)
+    for found, expected in zip(features, deeper.eval()(images), strict=False):
+        assert torch.equal(found, expected)
+    sum(feature.sum() for feature in features[1:]).backward()
+    assert all(weight.grad is not None for weight in encoder.parameters())

@@ -157,7 +157,18 @@ def pyramid_encoder(
         )
         return made
 
-    return _start(make, weights)
+    encoder = _start(make, weights)
+    _drop_unseen_blocks(encoder)
+    return encoder
+
+
+def _drop_unseen_blocks(encoder: nn.Module) -> None:
+    """Remove what lies behind the deepest stage asked for, which timm's EfficientNets run, too."""
+    network: Any = encoder.model
+    blocks = getattr(network, "blocks", None)
+    stages = [info["stage"] for info in network.feature_info.get_dicts() if "stage" in info]
+    if isinstance(blocks, nn.Sequential) and stages:
+        network.blocks = blocks[: max(stages)]
 
 
 def _start(make: Callable[..., nn.Module], weights: StartingWeights | None) -> nn.Module:
