@@ -69,7 +69,9 @@ def stand_ins() -> Iterator[None]:
 
     class FakePipeline(FakePredictor):
         @classmethod
-        def load(cls, models: Path | None = None, device: str = "auto") -> "FakePipeline":
+        def load(
+            cls, models: Path | None = None, device: str = "auto", *, threads: int | None = None
+        ) -> "FakePipeline":
             return cls()
 
     module: Any = ModuleType("lumbargrade.pipeline")

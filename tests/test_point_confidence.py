@@ -145,10 +145,15 @@ def test_a_known_confidence_takes_the_scores_place_and_cannot_take_a_flag_away(
     sure = find_landmarks(detectors, volumes, {view: SURE})
     doubtful = SURE.model_copy(update={"bias": -0.1})
     unsure = find_landmarks(detectors, volumes, {view: doubtful})
+    shown = 0
     for index, target in enumerate(TARGETS):
         if target.condition.view is not view:
             assert sure[index] == plain[index]
             continue
+        if plain[index].position_lps_mm is None:  # untrained maps may put a level outside
+            assert unsure[index] == sure[index] == plain[index]
+            continue
+        shown += 1
         assert plain[index].score < 0.1
         maps_say_so = (Flag.LOW_CONFIDENCE,) if low_confidence else ()
         assert plain[index].flags == sure[index].flags == maps_say_so
@@ -158,6 +163,7 @@ def test_a_known_confidence_takes_the_scores_place_and_cannot_take_a_flag_away(
         np.testing.assert_array_equal(
             np.asarray(sure[index].position_lps_mm), np.asarray(plain[index].position_lps_mm)
         )
+    assert shown >= 3
 
 
 def test_confidences_are_kept_by_detector_and_an_outdated_file_goes(tmp_path: Path) -> None:
