@@ -219,6 +219,8 @@ def test_an_encoder_holds_nothing_behind_its_deepest_stage(name: str) -> None:
     whole = deeper.state_dict()
     assert kept.keys() < whole.keys()
     deeper.load_state_dict(whole | kept)
+    if name != "regnety_002":  # timm itself never made more of it
+        encoder.load_state_dict(whole | kept)
     images = torch.rand(2, 3, 64, 64)
     features = encoder.eval()(images)
     for found, expected in zip(features, deeper.eval()(images), strict=False):

@@ -14,7 +14,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import lumbargrade.timm_import  # noqa: F401  (before timm and segmentation_models_pytorch)
 from lumbargrade.atomic_files import write_beside
@@ -169,6 +169,15 @@ def _drop_unseen_blocks(encoder: nn.Module) -> None:
     stages = [info["stage"] for info in network.feature_info.get_dicts() if "stage" in info]
     if isinstance(blocks, nn.Sequential) and stages:
         network.blocks = blocks[: max(stages)]
+        network.register_load_state_dict_pre_hook(_skip_unseen_blocks)
+
+
+def _skip_unseen_blocks(network: Any, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Weights from when encoders held them, too."""
+    start = f"{prefix}blocks."
+    for name in [name for name in state if name.startswith(start)]:
+        if int(name.removeprefix(start).split(".")[0]) >= len(network.blocks):
+            del state[name]
 
 
 def _start(make: Callable[..., nn.Module], weights: StartingWeights | None) -> nn.Module:
