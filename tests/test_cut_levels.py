@@ -56,7 +56,12 @@ def test_levels_are_counted_by_where_they_lie_and_what_is_said(
         found = np.concatenate([TRUTH, TRUTH])
         found[[0, 4]] = np.nan
         found[3] += 20.0
-        return ViewPoints(positions_lps_mm=found, scores=np.ones(10), evidence=(None,) * 10)
+        return ViewPoints(
+            positions_lps_mm=found,
+            scores=np.ones(10),
+            evidence=(None,) * 10,
+            conflicts=np.zeros(5, dtype=bool),
+        )
 
     monkeypatch.setattr(module, "find_in_view", find)
     counts = module.count(None, part, [TRUTH, None])

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from fake_spine import PIXEL_MM, SIZE, affines, landmarks
-from lumbargrade.detector.cross_view import LEAST_WEIGHT, spine_directions, weigh_by_levels
+from lumbargrade.detector.cross_view import (
+    LEAST_WEIGHT,
+    conflicting_levels,
+    spine_directions,
+    weigh_by_levels,
+)
 from lumbargrade.detector.decode import ScoreMaps
 from lumbargrade.detector.targets import channels_of
 from lumbargrade.detector.view_points import ViewPoints, decode_view
@@ -74,8 +79,34 @@ def test_foramina_one_level_off_are_put_at_their_own_level() -> None:
     shifted = [(k, truth[k] + [0, 0, 31.0], 0.9) for k in range(10)]
     blobs = [(k, truth[k], 0.4) for k in range(10)] + shifted
     maps = maps_of(View.SAGITTAL_T1, blobs, pointer=0.9)
-    weighed = found(maps, View.SAGITTAL_T1, landmarks()[:5], cross_view=True).positions_lps_mm
-    assert np.abs(weighed[:, 2] - truth[:, 2]).max() < PIXEL_MM
+    weighed = found(maps, View.SAGITTAL_T1, landmarks()[:5], cross_view=True)
+    assert np.abs(weighed.positions_lps_mm[:, 2] - truth[:, 2]).max() < PIXEL_MM
+    assert weighed.conflicts[1:].all()  # the highest would lie outside the image
+
+
+@pytest.mark.parametrize("cross_view", [False, True])
+@pytest.mark.parametrize(("sides", "conflicts"), [((True, True), True), ((True, False), False)])
+def test_a_level_that_t1_sees_elsewhere_on_both_sides_is_in_conflict(
+    cross_view: bool, sides: tuple[bool, bool], conflicts: bool
+) -> None:
+    truth = truth_of(View.SAGITTAL_T1)
+    shown = truth.copy()
+    for side, elsewhere in enumerate(sides):
+        shown[2 + 5 * side, 2] += 20.0 if elsewhere else 0.0
+    maps = maps_of(View.SAGITTAL_T1, [(k, shown[k], 0.9) for k in range(10)], pointer=0.1)
+    for channel, point in enumerate(truth):
+        maps.pointers[np.abs(lps_to_slices(maps.affines, point)[:, 0]).argmin(), channel] = 0.9
+    points = found(maps, View.SAGITTAL_T1, landmarks()[:5], cross_view=cross_view)
+    np.testing.assert_array_equal(points.conflicts, [False, False, conflicts, False, False])
+
+
+def test_without_two_levels_of_the_other_view_there_is_no_conflict() -> None:
+    truth = truth_of(View.SAGITTAL_T1)
+    higher = truth + np.array([0.0, 0.0, 40.0])
+    levels = np.where(np.arange(5)[:, None] == 1, landmarks()[:5], np.nan)
+    assert not conflicting_levels(View.SAGITTAL_T1, higher, levels).any()
+    assert conflicting_levels(View.SAGITTAL_T1, higher, landmarks()[:5]).all()
+    assert not conflicting_levels(View.AXIAL_T2, higher, landmarks()[:5]).any()
 
 
 @pytest.mark.parametrize("view", [View.SAGITTAL_T1, View.AXIAL_T2])

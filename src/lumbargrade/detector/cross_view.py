@@ -7,7 +7,7 @@ their own side of it, in the patient's frame; a level that sagittal T2 did not f
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 
 from lumbargrade.detector.decode import ScoreMaps, refine
 from lumbargrade.detector.targets import cell_to_pixel, channels_of
@@ -126,6 +126,39 @@ def _uphill(heat: Float32[np.ndarray, "height width"], row: int, column: int) ->
     around = heat[top : row + 2, left : column + 2]
     up, across = np.unravel_index(int(around.argmax()), around.shape)
     return top + int(up), left + int(across)
+
+
+def conflicting_levels(
+    view: View,
+    alone_lps_mm: Float64[np.ndarray, "channel 3"],
+    levels_lps_mm: Float64[np.ndarray, "5 3"],
+) -> Bool[np.ndarray, "5"]:
+    """Which levels sagittal T1, asked alone, sees at the height of another level of sagittal T2.
+
+    Args:
+        view: whose points these are; axial slices are told the levels, so they contradict none.
+        alone_lps_mm: the view's points, chosen without the other view, NaN where there is none.
+        levels_lps_mm: canal points, NaN where unknown.
+
+    Returns:
+        True where both sides' points (or the only one) lie more than half the usual distance of
+        two levels above or below where they are expected.
+    """
+    conflicts = np.zeros(len(LEVELS), dtype=bool)
+    known = np.flatnonzero(np.isfinite(levels_lps_mm).all(axis=1))
+    if view is not View.SAGITTAL_T1 or len(known) < 2:
+        return conflicts
+    along = spine_directions(levels_lps_mm)
+    gaps = np.diff(levels_lps_mm[known], axis=0) / np.diff(known)[:, None]
+    half_mm = np.median(np.linalg.norm(gaps, axis=1)) / 2
+    landmarks = channels_of(view, share_maps=True).landmarks
+    levels = np.array([LEVELS.index(TARGETS[landmark].level) for landmark in landmarks])
+    off_mm = ((alone_lps_mm - levels_lps_mm[levels]) * along[levels]).sum(axis=1)
+    elsewhere = np.abs(off_mm - OFFSETS[view].below_mm) > half_mm  # False where NaN
+    for level in known.tolist():
+        found = (levels == level) & np.isfinite(off_mm)
+        conflicts[level] = found.any() and elsewhere[found].all()
+    return conflicts
 
 
 def spine_directions(levels_lps_mm: Float64[np.ndarray, "5 3"]) -> Float64[np.ndarray, "5 3"]:

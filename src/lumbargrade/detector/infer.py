@@ -40,6 +40,8 @@ class FoundPoints:
     scores: Float64[np.ndarray, "30"]
     covered: Bool[np.ndarray, "30"]
     """False where the view is there but no slice of it reaches the level."""
+    conflicts: Bool[np.ndarray, "5"]
+    """Levels about which the views disagree."""
     evidence: tuple[Evidence | None, ...]
     tracks: tuple[Track | None, ...]
     """Of the 30; None where there is no point, and everywhere unless they were asked for."""
@@ -85,8 +87,8 @@ def find_landmarks(
         follow: give each point its track over the slices beside its own.
 
     Returns:
-        Landmarks, flagged ``view_missing``, ``level_not_covered`` (both without a position) or
-        ``low_confidence``.
+        Landmarks, flagged ``view_missing``, ``level_not_covered`` (both without a position),
+        ``low_confidence`` or ``cross_view_conflict`` (all of a level that T1 alone sees elsewhere).
 
     Raises:
         ValueError: a view has a volume and no detector.
@@ -107,7 +109,12 @@ def find_landmarks(
                 target=target,
                 position_lps_mm=None if np.isnan(position).any() else position,
                 score=score,
-                flags=_flags(position, here=view in volumes, low=low),
+                flags=_flags(
+                    position,
+                    here=view in volumes,
+                    low=low,
+                    conflict=bool(found.conflicts[LEVELS.index(target.level)]),
+                ),
                 evidence=evidence,
                 track=found.tracks[target.index],
             )
@@ -145,6 +152,7 @@ def find_points(
     positions = np.full((LANDMARKS, 3), np.nan)
     scores = np.zeros(LANDMARKS)
     covered = np.ones(LANDMARKS, dtype=bool)
+    conflicts = np.zeros(len(LEVELS), dtype=bool)
     evidence: list[Evidence | None] = [None] * LANDMARKS
     tracks: list[Track | None] = [None] * LANDMARKS
     for view in VIEWS:
@@ -154,6 +162,7 @@ def find_points(
             raise ValueError(f"the study has a {view} view, but there is no detector for it")
         levels = known_levels(positions)
         found = find_in_view(detectors[view], volumes[view], levels, follow=follow)
+        conflicts |= found.conflicts
         reached = np.isfinite(found.positions_lps_mm).all(axis=1)
         for channel, landmark in enumerate(detectors[view].channels.landmarks):
             covered[landmark] = reached[channel]
@@ -166,17 +175,22 @@ def find_points(
         positions_lps_mm=positions,
         scores=scores,
         covered=covered,
+        conflicts=conflicts,
         evidence=tuple(evidence),
         tracks=tuple(tracks),
     )
 
 
-def _flags(position: Float64[np.ndarray, "3"], *, here: bool, low: bool) -> tuple[Flag, ...]:
+def _flags(
+    position: Float64[np.ndarray, "3"], *, here: bool, low: bool, conflict: bool
+) -> tuple[Flag, ...]:
     if not here:
-        return (Flag.VIEW_MISSING,)
-    if np.isnan(position).any():
-        return (Flag.LEVEL_NOT_COVERED,)
-    return (Flag.LOW_CONFIDENCE,) if low else ()
+        flags = [Flag.VIEW_MISSING]
+    elif np.isnan(position).any():
+        flags = [Flag.LEVEL_NOT_COVERED]
+    else:
+        flags = [Flag.LOW_CONFIDENCE] if low else []
+    return (*flags, Flag.CROSS_VIEW_CONFLICT) if conflict else tuple(flags)
 
 
 def find_in_view(

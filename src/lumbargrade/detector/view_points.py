@@ -12,7 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from lumbargrade.arrays import Affines
-from lumbargrade.detector.cross_view import refine_unweighed, weigh_by_levels
+from lumbargrade.detector.cross_view import (
+    conflicting_levels,
+    refine_unweighed,
+    weigh_by_levels,
+)
 from lumbargrade.detector.decode import (
     CANDIDATES,
     Candidates,
@@ -41,6 +45,8 @@ class ViewPoints:
     """NaN where there is none."""
     scores: Float64[np.ndarray, "channel"]
     evidence: tuple[Evidence | None, ...]
+    conflicts: Bool[np.ndarray, "5"]
+    """Levels that this view alone would have placed at another level of sagittal T2."""
     tracks: tuple[Track | None, ...] = ()
     """Empty unless asked for."""
 
@@ -70,21 +76,29 @@ def decode_view(
         low_confidence: as in the detector's settings.
         all_shown: it is known that a sagittal view shows all five levels.
     """
-    weighed = weigh_by_levels(maps, view, levels_lps_mm) if cross_view else maps
     best = 1 if decoding == "argmax" else CANDIDATES
-    if view is View.AXIAL_T2:
-        windows = axial_windows(affines, shapes, levels_lps_mm)
-        positions, scores = _choose_axial(weighed, windows, best)
-    else:
-        choose = _sagittal_choice(view, weighed, decoding, best)
+
+    def chosen(
+        seen: ScoreMaps,
+    ) -> tuple[Float64[np.ndarray, "channel 3"], Float64[np.ndarray, "channel"]]:
+        if view is View.AXIAL_T2:
+            return _choose_axial(seen, axial_windows(affines, shapes, levels_lps_mm), best)
+        choose = _sagittal_choice(view, seen, decoding, best)
         if all_shown:
-            positions, scores = every_level(choose)
-        else:
-            positions, scores = choose_shown(choose, affines, shapes, low_confidence=low_confidence)
+            return every_level(choose)
+        return choose_shown(choose, affines, shapes, low_confidence=low_confidence)
+
+    positions, scores = chosen(maps)
+    conflicts = conflicting_levels(view, positions, levels_lps_mm)
+    weighed = weigh_by_levels(maps, view, levels_lps_mm) if cross_view else maps
     if weighed is not maps:
+        positions, scores = chosen(weighed)
         positions = refine_unweighed(maps, positions)
     return ViewPoints(
-        positions_lps_mm=positions, scores=scores, evidence=evidence_of(maps, positions)
+        positions_lps_mm=positions,
+        scores=scores,
+        evidence=evidence_of(maps, positions),
+        conflicts=conflicts,
     )
 
 
