@@ -66,7 +66,7 @@ def answer(
 @pytest.fixture
 def detectors(monkeypatch: pytest.MonkeyPatch) -> dict[View, Detector]:
     torch.manual_seed(0)
-    monkeypatch.setattr("lumbargrade.detector.infer.score_maps", answer)
+    monkeypatch.setattr("lumbargrade.detector.one_view.score_maps", answer)
     return {view: build_detector(view, TINY).eval() for view in View}
 
 

@@ -149,11 +149,11 @@ def test_one_unknown_level_keeps_its_own_scores() -> None:
     assert (weighed.pointers[:, 0] < 0.5).any()
 
 
-def test_no_place_loses_more_than_the_least_weight_on_either_axis() -> None:
+def test_no_place_loses_more_than_the_least_weight_in_each_direction() -> None:
     maps = maps_of(View.AXIAL_T2, [], pointer=0.5)
     maps = replace(maps, heatmaps=np.ones_like(maps.heatmaps))
     weighed = weigh_by_levels(maps, View.AXIAL_T2, landmarks()[:5])
-    assert weighed.heatmaps.min() >= LEAST_WEIGHT - 1e-6
+    assert weighed.heatmaps.min() >= LEAST_WEIGHT**2 - 1e-6
     assert weighed.heatmaps.max() <= 1.0
     assert weighed.pointers.min() >= 0.5 * LEAST_WEIGHT - 1e-6
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,15 +7,17 @@ import torch
 
 from fake_spine import LEVEL_Z_MM, SIZE, landmarks, study, volume
 from lumbargrade.config import DetectorAugmentSettings, DetectorSettings, FitSettings
+from lumbargrade.detector import infer
 from lumbargrade.detector.decode import ScoreMaps
 from lumbargrade.detector.infer import disc_landmarks, find_landmarks, load_detector
 from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.detector.one_view import find_in_view
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.targets import channels_of
 from lumbargrade.detector.train import train_detector
-from lumbargrade.detector.view_points import decode_view
+from lumbargrade.detector.view_points import ViewPoints, decode_view
 from lumbargrade.labels import TARGETS, Flag, View
-from lumbargrade.records import InvalidStudyError
+from lumbargrade.records import InvalidStudyError, ViewVolume
 from lumbargrade.training.checkpoint import METRICS, read_metrics
 from lumbargrade.volumes import image_shapes, square_volume
 
@@ -87,6 +90,36 @@ def test_one_sagittal_slice_gives_five_disc_points_from_head_to_foot(detectors: 
     assert np.isfinite(positions).all()
     assert (scores > 0).all()
     np.testing.assert_allclose(positions[:, 0], whole.affines[middle][0, 3], atol=1e-9)
+
+
+@pytest.mark.parametrize("score", [0.9, 0.01])
+def test_without_t2_its_detector_reads_the_levels_from_t1_where_it_is_sure(
+    detectors: Detectors, monkeypatch: pytest.MonkeyPatch, score: float
+) -> None:
+    real, told = find_in_view, {}
+
+    def find(detector: Detector, seen: ViewVolume, levels: np.ndarray, **how: bool) -> ViewPoints:
+        told[detector.view, seen.view] = levels
+        found = real(detector, seen, levels, **how)
+        if detector.view is View.SAGITTAL_T2:
+            return replace(
+                found,
+                positions_lps_mm=landmarks()[[*range(5), *range(25, 30)]],
+                scores=np.full(10, score),
+            )
+        return found
+
+    monkeypatch.setattr(infer, "find_in_view", find)
+    seen = {view: volume(view) for view in (View.SAGITTAL_T1, View.AXIAL_T2)}
+    found = find_landmarks(detectors, seen)
+    assert all(item.position_lps_mm is None for item in found[:5])
+    assert all(Flag.VIEW_MISSING in item.flags for item in found[:5])
+    expected = landmarks()[:5] if score > 0.5 else np.full((5, 3), np.nan)
+    for view in seen:
+        np.testing.assert_array_equal(told[view, view], expected)
+    told.clear()
+    find_landmarks(detectors, {view: volume(view) for view in View})
+    assert (View.SAGITTAL_T2, View.SAGITTAL_T1) not in told
 
 
 def axial_maps(slices: np.ndarray) -> tuple[ScoreMaps, np.ndarray]:

@@ -8,8 +8,8 @@ import torch
 
 from fake_spine import SIZE, landmarks, volume
 from lumbargrade.config import DetectorSettings
-from lumbargrade.detector.infer import can_skip_slices, find_in_view
 from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.detector.one_view import can_skip_slices, find_in_view
 from lumbargrade.detector.scores import (
     Wanted,
     score_maps,

@@ -11,9 +11,10 @@ from fake_spine import SIZE, arrays, study, volume
 from lumbargrade.config import DetectorAugmentSettings, DetectorSettings, FitSettings
 from lumbargrade.detector.dataset import join_runs, whole_view
 from lumbargrade.detector.features import STACK_START
-from lumbargrade.detector.infer import find_in_view, load_detector
+from lumbargrade.detector.infer import load_detector
 from lumbargrade.detector.loss import detector_loss
 from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.detector.one_view import find_in_view
 from lumbargrade.detector.train import study_errors, train_detector
 from lumbargrade.labels import View
 from lumbargrade.settings import ConfigError

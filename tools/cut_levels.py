@@ -22,8 +22,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from lumbargrade.competition import read_coordinate_images, read_truth
-from lumbargrade.detector.infer import find_in_view, load_detector
+from lumbargrade.detector.infer import load_detector
 from lumbargrade.detector.model import Detector
+from lumbargrade.detector.one_view import find_in_view
 from lumbargrade.dicom import read_study
 from lumbargrade.dicom.files import find
 from lumbargrade.geometry import lps_to_slices, spacing_of

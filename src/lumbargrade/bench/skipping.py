@@ -11,7 +11,8 @@ import numpy as np
 
 from lumbargrade.bench.timing import OnStep, Spread, in_turns, ratios, seconds_of
 from lumbargrade.detector.features import known_levels
-from lumbargrade.detector.infer import can_skip_slices, find_in_view, find_points, view_maps
+from lumbargrade.detector.infer import find_points
+from lumbargrade.detector.one_view import can_skip_slices, find_in_view, view_maps
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.pipeline import Pipeline
 from lumbargrade.records import ViewVolume

@@ -14,7 +14,7 @@ from lumbargrade.bench.timing import Spread, in_turns, seconds_of
 from lumbargrade.classifier.infer import grade_crops
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.features import known_levels
-from lumbargrade.detector.infer import find_in_view
+from lumbargrade.detector.one_view import find_in_view
 from lumbargrade.dicom import StudyFiles, read_study
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.outputs import write_prediction

@@ -1,11 +1,11 @@
 """Volumes → landmarks, with trained detectors: sagittal T2 first, then T1, then axial T2.
 
 What must stay true: a point lies on a slice of its own view; a level that no slice of the view
-reaches has no point.
+reaches has no point; what sagittal T1 is read for in T2's stead tells the levels, and is no point.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +14,13 @@ from jaxtyping import Bool, Float64
 
 from lumbargrade.cache import LANDMARKS
 from lumbargrade.config import DetectorMember
-from lumbargrade.detector.decode import ScoreMaps
 from lumbargrade.detector.features import known_levels
 from lumbargrade.detector.model import Detector, build_detector
-from lumbargrade.detector.scores import score_maps, score_maps_of_best
-from lumbargrade.detector.track import track_of
-from lumbargrade.detector.view_points import (
-    ViewPoints,
-    decode_view,
-    wanted_places,
-)
+from lumbargrade.detector.one_view import find_in_view
 from lumbargrade.labels import LEVELS, TARGETS, VIEWS, Flag, View
 from lumbargrade.point_confidence import PointConfidence
 from lumbargrade.records import Evidence, Landmark, Track, ViewVolume
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, load_weights
-from lumbargrade.volumes import image_shapes, square_volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +142,7 @@ def find_points(
         ValueError: a view has a volume and no detector.
     """
     positions = np.full((LANDMARKS, 3), np.nan)
+    stand_in = levels_of_t1(detectors, volumes)
     scores = np.zeros(LANDMARKS)
     covered = np.ones(LANDMARKS, dtype=bool)
     conflicts = np.zeros(len(LEVELS), dtype=bool)
@@ -160,7 +153,7 @@ def find_points(
             continue
         if view not in detectors:
             raise ValueError(f"the study has a {view} view, but there is no detector for it")
-        levels = known_levels(positions)
+        levels = known_levels(positions) if stand_in is None else stand_in
         found = find_in_view(detectors[view], volumes[view], levels, follow=follow)
         conflicts |= found.conflicts
         reached = np.isfinite(found.positions_lps_mm).all(axis=1)
@@ -181,6 +174,27 @@ def find_points(
     )
 
 
+def levels_of_t1(
+    detectors: Mapping[View, Detector], volumes: Mapping[View, ViewVolume]
+) -> Float64[np.ndarray, "5 3"] | None:
+    """Where the detector of sagittal T2 sees the levels on sagittal T1, for a study without T2.
+
+    Its training changes contrast so much that it finds discs and canal on T1, too; where levels
+    lie, T1 and axial slices are then told as they are by T2.
+
+    Returns:
+        Canal points in LPS mm, NaN of levels that are not shown or of low confidence; None where
+        sagittal T2 is there itself, or T1 or the detector is not.
+    """
+    detector = detectors.get(View.SAGITTAL_T2)
+    if View.SAGITTAL_T2 in volumes or View.SAGITTAL_T1 not in volumes or detector is None:
+        return None
+    unknown = np.full((len(LEVELS), 3), np.nan)
+    found = find_in_view(detector, volumes[View.SAGITTAL_T1], unknown)
+    sure = found.scores[: len(LEVELS)] >= detector.settings.low_confidence
+    return np.where(sure[:, None], found.positions_lps_mm[: len(LEVELS)], np.nan)
+
+
 def _flags(
     position: Float64[np.ndarray, "3"], *, here: bool, low: bool, conflict: bool
 ) -> tuple[Flag, ...]:
@@ -191,81 +205,3 @@ def _flags(
     else:
         flags = [Flag.LOW_CONFIDENCE] if low else []
     return (*flags, Flag.CROSS_VIEW_CONFLICT) if conflict else tuple(flags)
-
-
-def find_in_view(
-    detector: Detector,
-    volume: ViewVolume,
-    levels_lps_mm: Float64[np.ndarray, "5 3"],
-    *,
-    skip: bool = True,
-    follow: bool = False,
-    all_shown: bool = False,
-) -> ViewPoints:
-    """Find the points of one view.
-
-    Args:
-        detector: of this view.
-        volume: the view.
-        levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
-        skip: leave slices unsegmented that cannot change the answer; False to compare.
-        follow: give each point its track, for which every slice is segmented.
-        all_shown: it is known that a sagittal view shows all five levels.
-    """
-    maps = view_maps(detector, volume, levels_lps_mm, skip=skip and not follow)
-    found = decode_view(
-        detector.view,
-        maps,
-        image_shapes(volume),
-        volume.affines,
-        levels_lps_mm,
-        decoding=detector.settings.decoding,
-        cross_view=detector.settings.cross_view,
-        low_confidence=detector.settings.low_confidence,
-        all_shown=all_shown,
-    )
-    if not follow:
-        return found
-    tracks = [
-        track_of(maps, volume.stack_ids, channel, position) if np.isfinite(position).all() else None
-        for channel, position in enumerate(found.positions_lps_mm)
-    ]
-    return replace(found, tracks=tuple(tracks))
-
-
-def view_maps(
-    detector: Detector,
-    volume: ViewVolume,
-    levels_lps_mm: Float64[np.ndarray, "5 3"],
-    *,
-    skip: bool = True,
-) -> ScoreMaps:
-    """What the network says about one view, with 0 in heatmaps that are not looked at.
-
-    Args:
-        detector: of this view.
-        volume: the view.
-        levels_lps_mm: where sagittal T2 shows the levels, NaN where unknown.
-        skip: as in :func:`find_in_view`.
-    """
-    settings = detector.settings
-    square = square_volume(volume, settings.image_size)
-    wanted = None
-    if skip and can_skip_slices(detector):
-        wanted = wanted_places(
-            detector.view,
-            image_shapes(volume),
-            volume.affines,
-            levels_lps_mm,
-            len(detector.channels.landmarks),
-            decoding=settings.decoding,
-            cross_view=settings.cross_view,
-        )
-    if wanted is None:
-        return score_maps(detector, square, volume.stack_ids, levels_lps_mm)
-    return score_maps_of_best(detector, square, volume.stack_ids, levels_lps_mm, wanted)
-
-
-def can_skip_slices(detector: Detector) -> bool:
-    """Whether the pointer can be asked before any heatmap is made."""
-    return not detector.settings.pointer_peaks and detector.settings.network == "2.5d"
