@@ -128,6 +128,8 @@ def test_saved_equals_reloaded_and_half_precision_stays_close(tmp_path: Path) ->
         save_weights(kept, folder / WEIGHTS)
         again = load_detector(folder)
         assert not again.training
+        assert again.settings == TINY
+        assert load_detector(folder, image_size=96).settings.image_size == 96
         with torch.inference_mode():
             after = again(batch.images, batch.features, batch.lengths)
         for ours, theirs in zip(before, after, strict=True):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from lumbargrade.bundle import strip_run
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.models import (
     MemberEntry,
@@ -83,6 +84,28 @@ def test_a_bundled_set_has_the_name_of_its_folder(tmp_path: Path) -> None:
     make_folder(tmp_path / "fast")
     assert bundled_sets(tmp_path) == {"default": tmp_path, "fast": tmp_path / "fast"}
     assert open_models(tmp_path / "fast").path == tmp_path / "fast"
+
+
+def test_a_set_may_share_members_and_show_them_smaller_slices(tmp_path: Path) -> None:
+    members = make_folder(tmp_path)
+    shared = [m.model_copy(update={"path": f"../{m.path}"}) for m in members]
+    small = [m.model_copy(update={"image_size": 96}) if m.view else m for m in shared]
+    hashes = set()
+    (tmp_path / "fast").mkdir()
+    for listed in (shared, small, [small[0], *shared[1:]]):
+        write_manifest(tmp_path / "fast", name="fast", members=listed, facts={})
+        models = open_models(tmp_path / "fast")
+        hashes.add(models.hash)
+        for view, paths in models.detectors.items():
+            assert [path.resolve() for path in paths] == [tmp_path / f"members/{view}/fold0"]
+    assert len(hashes) == 3
+    assert models.image_sizes == {
+        View.SAGITTAL_T2: (96,), View.SAGITTAL_T1: (None,), View.AXIAL_T2: (None,)
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="members of another folder"):
+        strip_run(tmp_path / "fast", tmp_path / "bundle")
+    (tmp_path / "members/axial_t2/fold0/weights.safetensors").write_bytes(b"others")
+    assert open_models(tmp_path / "fast").hash not in hashes
 
 
 def test_a_set_inside_the_default_one_does_not_change_its_hash(tmp_path: Path) -> None:

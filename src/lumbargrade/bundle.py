@@ -5,6 +5,7 @@ precision; it holds nothing about single studies; an earlier bundle stays until 
 complete.
 """
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -28,16 +29,19 @@ def strip_run(run: Path, out: Path) -> int:
         Bytes of all weights.
 
     Raises:
-        ConfigError: the run is not finished, or ``out`` is the run itself.
+        ConfigError: the run is not finished or lists members of another folder, or ``out`` is the
+            run itself.
     """
     if run.resolve() == out.resolve():
         raise ConfigError(f"{out}: a run cannot be stripped into itself")
     models = open_models(run)
+    members = [*itertools.chain(*models.detectors.values()), *models.classifiers]
+    if not all(member.resolve().is_relative_to(run.resolve()) for member in members):
+        raise ConfigError(f"{run}: its manifest lists members of another folder")
     with folder_beside(out) as bundle:
         total = 0
-        for members in (*models.detectors.values(), models.classifiers):
-            for member in members:
-                total += _strip_member(member, bundle / member.relative_to(run))
+        for member in members:
+            total += _strip_member(member, bundle / member.relative_to(run))
         for name in (MANIFEST, CONFIG, CALIBRATION, ENSEMBLE_FILE, POINT_CONFIDENCE):
             if (run / name).is_file():
                 write_beside(bundle / name, (run / name).read_bytes())

@@ -39,13 +39,17 @@ class MemberEntry(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     path: str
-    """Relative to the model folder, e.g. ``members/canal/fold0``."""
+    """Relative to the model folder, e.g. ``members/canal/fold0``; a bundled set may name a member
+    of another one (``../members/canal/fold0``)."""
     stage: Literal["detector", "classifier"]
     view: View | None = None
     """Of a detector."""
     fold: int = 0
     name: str = ""
     """Of the detector set or the classifier, where there are several."""
+    image_size: int | None = Field(default=None, ge=64, multiple_of=32)
+    """Of a detector: rows and columns of the slices that it is shown, where these are not as many
+    as those it was trained on."""
 
 
 class _Manifest(BaseModel):
@@ -67,6 +71,8 @@ class ModelFolder:
     """SHA-256 over weights and settings."""
     detectors: Mapping[View, tuple[Path, ...]]
     """Per view, ordered by fold and set."""
+    image_sizes: Mapping[View, tuple[int | None, ...]]
+    """Likewise; None for the size that a detector was trained on."""
     classifiers: tuple[Path, ...]
     """Ordered by fold and name."""
     detector_keys: tuple[tuple[int, str], ...]
@@ -171,6 +177,10 @@ def open_models(path: Path | None = None) -> ModelFolder:
         name=manifest.name,
         hash=models_hash(folder, manifest.members),
         detectors=detectors,
+        image_sizes={
+            view: tuple(member.image_size for member in members)
+            for view, members in of_view.items()
+        },
         classifiers=classifiers,
         detector_keys=keys.pop(),
         classifier_keys=tuple((m.fold, m.name) for m in graders),
@@ -202,7 +212,7 @@ def _member_paths(folder: Path, members: Sequence[MemberEntry]) -> tuple[Path, .
 
 
 def models_hash(folder: Path, members: Sequence[MemberEntry]) -> str:
-    """SHA-256 over weights, settings, ensemble and calibrations, wherever they lie."""
+    """SHA-256 over weights, settings, ensemble, calibrations and sizes, wherever they lie."""
     paths = [
         path
         for member in members
@@ -215,6 +225,9 @@ def models_hash(folder: Path, members: Sequence[MemberEntry]) -> str:
     for path in sorted(paths, key=lambda item: item.relative_to(folder).as_posix()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    for member in members:
+        if member.image_size is not None:
+            total.update(f"{member.path}\0{member.image_size}\n".encode())
     return total.hexdigest()
 
 
@@ -231,7 +244,12 @@ def write_manifest(
     """
     document = {
         "name": name,
-        "members": [member.model_dump(mode="json") for member in members],
+        "members": [
+            member.model_dump(
+                mode="json", exclude={"image_size"} if member.image_size is None else None
+            )
+            for member in members
+        ],
         **facts,
     }
     write_beside(folder / MANIFEST, json.dumps(document, indent=1) + "\n")

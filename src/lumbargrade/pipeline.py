@@ -233,7 +233,12 @@ def choose_device(name: str) -> str:
 
 def _load_detectors(folder: ModelFolder, device: str) -> tuple[Mapping[View, Detector], ...]:
     return tuple(
-        {view: load_detector(folder.detectors[view][index]).to(device) for view in VIEWS}
+        {
+            view: load_detector(
+                folder.detectors[view][index], device, image_size=folder.image_sizes[view][index]
+            )
+            for view in VIEWS
+        }
         for index in range(len(folder.detector_keys))
     )
 

@@ -195,7 +195,11 @@ def network_actions(contender: Contender) -> dict[str, Action]:
     actions: dict[str, Action] = {}
     for view in VIEWS:
         if contender.slices.get(view):
-            detector = load_detector(folder.detectors[view][0], contender.device)
+            detector = load_detector(
+                folder.detectors[view][0],
+                contender.device,
+                image_size=folder.image_sizes[view][0],
+            )
             size = detector.settings.image_size
             images = torch.rand(contender.slices[view], 3, size, size, generator=generator)
             features = torch.rand(len(images), feature_count(view), generator=generator)

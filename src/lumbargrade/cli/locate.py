@@ -46,7 +46,8 @@ def locate_images(
 
     images = read_coordinate_images(coordinates)
     prepare_for_networks()
-    detector = load_detector(open_models(models).detectors[View.SAGITTAL_T2][0])
+    folder, view = open_models(models), View.SAGITTAL_T2
+    detector = load_detector(folder.detectors[view][0], image_size=folder.image_sizes[view][0])
     with progress_bar("Locating", len(images)) as advance:
         found = locate(images, detector, on_image=advance)
     scores = score_points(found)

@@ -39,19 +39,24 @@ class FoundPoints:
     """Of the 30; None where there is no point, and everywhere unless they were asked for."""
 
 
-def load_detector(folder: Path, device: str = "cpu") -> Detector:
+def load_detector(folder: Path, device: str = "cpu", *, image_size: int | None = None) -> Detector:
     """Load a trained detector, in eval mode.
 
     Args:
         folder: of the member.
         device: cpu, cuda, cuda:N or mps; ``auto`` takes the fastest there is.
+        image_size: rows and columns of the slices it shall be shown; None for as many as in
+            training.
 
     Raises:
         FileNotFoundError: the folder holds no finished member.
         ConfigError: its settings cannot be used.
     """
     member = DetectorMember.from_yaml(folder / CONFIG)
-    detector = build_detector(View(member.view), member.detector)
+    settings = member.detector
+    if image_size is not None:
+        settings = settings.model_copy(update={"image_size": image_size})
+    detector = build_detector(View(member.view), settings)
     detector.load_state_dict(load_weights(folder / WEIGHTS))
     return detector.eval().to(_device(device))
 
