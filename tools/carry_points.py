@@ -94,8 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         images.append(carried(image, other, overlay, options.out))
     write_coordinate_table(options.out, images)
-    if options.sheet is not None:
-        draw_sheet([image for image in images if image.path.name in overlays], options.sheet)
+    moved = [image for image in images if image.path.name in overlays]
+    if options.sheet is not None and moved:
+        draw_sheet(moved, options.sheet)
     found = {name: dataclasses.asdict(overlay) for name, overlay in overlays.items()}
     print(json.dumps({"left_out": left_out, "pairs": len(overlays), "overlays": found}, indent=1))  # noqa: T201
 
