@@ -79,7 +79,7 @@ def test_training_and_finding_see_the_same_square(
         seen.append(square)
         return score_maps(detector, square, stack_ids, levels)
 
-    monkeypatch.setattr("lumbargrade.detector.infer.score_maps", spy)
+    monkeypatch.setattr("lumbargrade.detector.one_view.score_maps", spy)
     image = read_coordinate_images(write_slices(tmp_path, 1))[0]
     find_disc_points(image.path, build_detector(View.SAGITTAL_T2, TINY.sagittal_t2).eval())
     trained_on = slice_arrays(image, TINY.sagittal_t2.image_size)

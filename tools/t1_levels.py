@@ -22,13 +22,16 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from lumbargrade.competition import CoordinateImage, read_coordinate_images
-from lumbargrade.competition.coordinate_images import GRID_PX
 from lumbargrade.detector.infer import load_detector
 from lumbargrade.detector.model import Detector
 from lumbargrade.detector.one_view import find_in_view
 from lumbargrade.labels import LEVELS, TARGETS, View
 from lumbargrade.models import open_models
-from lumbargrade.plain_images import one_slice_volume, read_plain_image
+from lumbargrade.plain_images import (
+    grid_points_lps_mm,
+    one_slice_volume,
+    read_plain_image,
+)
 from lumbargrade.records import ViewVolume
 from lumbargrade.runtime import prepare_for_networks
 
@@ -66,10 +69,7 @@ def opened(image: CoordinateImage) -> tuple[ViewVolume, Float64[np.ndarray, "5 3
     """The slice as a view, and its marked discs in LPS mm of the nominal field of view."""
     pixels = read_plain_image(image.path)
     volume = one_slice_volume(pixels, name=image.path.name)
-    columns_rows = image.points * np.array(pixels.shape[::-1]) / GRID_PX
-    affine = volume.affines[0]
-    local = np.column_stack([np.zeros(len(LEVELS)), columns_rows[:, ::-1]])
-    return volume, local @ affine[:3, :3].T + affine[:3, 3]
+    return volume, grid_points_lps_mm(image.points, pixels, volume)
 
 
 def off_by(

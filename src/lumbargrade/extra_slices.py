@@ -13,11 +13,14 @@ import numpy as np
 
 from lumbargrade.cache import DISC, LANDMARKS
 from lumbargrade.competition import CoordinateImage, read_coordinate_images
-from lumbargrade.competition.coordinate_images import GRID_PX
 from lumbargrade.config import ExtraSlicesSettings
 from lumbargrade.detector.slices import ViewArrays
 from lumbargrade.labels import View
-from lumbargrade.plain_images import one_slice_volume, read_plain_image
+from lumbargrade.plain_images import (
+    grid_points_lps_mm,
+    one_slice_volume,
+    read_plain_image,
+)
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.settings import ConfigError
@@ -108,11 +111,8 @@ def slice_arrays(image: CoordinateImage, size: int) -> ViewArrays:
     """
     pixels = read_plain_image(image.path)
     volume = one_slice_volume(pixels, name=image.path.name)
-    columns_rows = image.points * np.array(pixels.shape[::-1]) / GRID_PX
-    local = np.column_stack([np.zeros(len(image.points)), columns_rows[:, ::-1]])
     landmarks_lps_mm = np.full((LANDMARKS, 3), np.nan)
-    affine = volume.affines[0]
-    landmarks_lps_mm[DISC:] = local @ affine[:3, :3].T + affine[:3, 3]
+    landmarks_lps_mm[DISC:] = grid_points_lps_mm(image.points, pixels, volume)
     square = square_volume(volume, size)
     return ViewArrays(
         study_id=f"{image.source}/{image.path.name}",

@@ -8,9 +8,11 @@ allowed.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 from PIL import Image
 
 from lumbargrade.arrays import Pixels
+from lumbargrade.competition.coordinate_images import GRID_PX
 from lumbargrade.geometry import slice_affine
 from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError, ViewVolume
@@ -56,3 +58,20 @@ def one_slice_volume(pixels: Pixels, *, name: str) -> ViewVolume:
         series_index=zero,
         slice_index=zero,
     )
+
+
+def grid_points_lps_mm(
+    points: Float64[np.ndarray, "point 2"], pixels: Pixels, volume: ViewVolume
+) -> Float64[np.ndarray, "point 3"]:
+    """Where points of an image lie in the frame of its view of one slice.
+
+    Args:
+        points: (column, row) on the 256 grid, NaN where absent.
+        pixels: the image.
+        volume: as :func:`one_slice_volume` makes it of them.
+    """
+    columns_rows = points * np.array(pixels.shape[::-1]) / GRID_PX
+    local = np.column_stack([np.zeros(len(points)), columns_rows[:, ::-1]])
+    affine = volume.affines[0]
+    lps_mm: Float64[np.ndarray, "point 3"] = local @ affine[:3, :3].T + affine[:3, 3]
+    return lps_mm
