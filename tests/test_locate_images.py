@@ -123,7 +123,8 @@ def test_the_command_writes_one_json_document(
     DetectorMember(view="sagittal_t2", seed=0, detector=TINY).to_yaml(member / CONFIG)
     save_weights(build_detector(View.SAGITTAL_T2, TINY).state_dict(), member / WEIGHTS)
 
-    folder = SimpleNamespace(detectors={View.SAGITTAL_T2: (member,)})
+    view = View.SAGITTAL_T2
+    folder = SimpleNamespace(detectors={view: (member,)}, image_sizes={view: (None,)})
     monkeypatch.setattr("lumbargrade.models.open_models", lambda _: folder)
     result = CliRunner().invoke(app, ["locate-images", str(coordinates), "--json"])
     assert result.exit_code == 0, result.output
