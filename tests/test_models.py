@@ -13,6 +13,7 @@ from lumbargrade.models import (
     write_manifest,
 )
 from lumbargrade.settings import ConfigError
+from test_phantom_tools import tool
 
 
 def make_folder(folder: Path) -> tuple[MemberEntry, ...]:
@@ -129,3 +130,22 @@ def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
         named_models(name)
     with pytest.raises(ConfigError, match="default"):
         bundled_models(name)
+
+
+def test_the_fast_set_keeps_one_classifier_and_no_weights(tmp_path: Path) -> None:
+    members = list(make_folder(tmp_path))
+    members[3] = members[3].model_copy(update={"fold": 0, "name": "second"})
+    write_manifest(tmp_path, name="small", members=members, facts={"seed": 3, "out_of_fold": 1})
+    (tmp_path / "own.yaml").write_text("temperature: 2.0\n")
+    fast = tool("fast_set")
+    with pytest.raises(ConfigError, match="one classifier 'third'"):
+        fast.write_fast_set(tmp_path, "third", tmp_path / "own.yaml")
+    fast.main(
+        [str(tmp_path), "--classifier", "second", "--calibration", str(tmp_path / "own.yaml")]
+    )
+    models = open_models(tmp_path / "fast")
+    assert [path.resolve() for path in models.classifiers] == [tmp_path / members[3].path]
+    assert models.image_sizes == {view: (size,) for view, size in fast.IMAGE_SIZES.items()}
+    assert models.calibration is not None
+    assert models.calibration.read_text() == "temperature: 2.0\n"
+    assert not list((tmp_path / "fast").rglob("*.safetensors"))
