@@ -175,7 +175,10 @@ def main() -> None:
         parser.error("nothing to measure: give --phantom, --coordinates or both")
     prepare_for_networks()
     models = open_models(arguments.models)
-    detectors = {view: load_detector(models.detectors[view][0]) for view in KINDS}
+    detectors = {
+        view: load_detector(models.detectors[view][0], image_size=models.image_sizes[view][0])
+        for view in KINDS
+    }
     figures: dict[str, Counter[str]] = {}
     if arguments.phantom is not None:
         figures |= measure_phantom(arguments.phantom, detectors)

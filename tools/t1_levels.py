@@ -39,6 +39,7 @@ BEHIND_MM = 6.0
 """The canal's middle behind the marked disc margin, on the nominal field of view."""
 
 ABOVE_MM = 8.0
+"""A foramen's point above its level's disc."""
 
 UNKNOWN = np.full((len(LEVELS), 3), np.nan)
 
@@ -51,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     prepare_for_networks()
     models = open_models(options.models)
-    t1, t2 = (load_detector(models.detectors[v][0]) for v in (View.SAGITTAL_T1, View.SAGITTAL_T2))
+    t1, t2 = (
+        load_detector(models.detectors[view][0], image_size=models.image_sizes[view][0])
+        for view in (View.SAGITTAL_T1, View.SAGITTAL_T2)
+    )
     names: dict[str, list[Int[np.ndarray, "_"]]] = {}
     for image in read_coordinate_images(options.carried):
         if not image.path.stem.endswith("_t1") or not image.present.all():

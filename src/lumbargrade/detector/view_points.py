@@ -88,17 +88,18 @@ def decode_view(
             return every_level(choose)
         return choose_shown(choose, affines, shapes, low_confidence=low_confidence)
 
-    positions, scores = chosen(maps)
-    conflicts = conflicting_levels(view, positions, levels_lps_mm)
     weighed = weigh_by_levels(maps, view, levels_lps_mm) if cross_view else maps
+    positions, scores = chosen(weighed)
+    alone = positions
     if weighed is not maps:
-        positions, scores = chosen(weighed)
         positions = refine_unweighed(maps, positions)
+        if view is View.SAGITTAL_T1:
+            alone, _ = chosen(maps)
     return ViewPoints(
         positions_lps_mm=positions,
         scores=scores,
         evidence=evidence_of(maps, positions),
-        conflicts=conflicts,
+        conflicts=conflicting_levels(view, alone, levels_lps_mm),
     )
 
 
