@@ -8,7 +8,7 @@ import torch
 
 from fake_prepared import write_prepared
 from lumbargrade import recipe as module
-from lumbargrade.bundle import halve, strip_run
+from lumbargrade.bundle import strip_run
 from lumbargrade.cache import load_cached
 from lumbargrade.calibration import Calibration
 from lumbargrade.classifier.model import GradeClassifier
@@ -33,6 +33,7 @@ from lumbargrade.recipe import RunSummary, run_recipe
 from lumbargrade.recipe_settings import DetectorSet, Recipe, SplitSettings
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import WEIGHTS, load_weights
+from lumbargrade.training.rounding import restored, rounded
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -211,9 +212,9 @@ def test_a_stripped_run_is_a_model_folder_with_rounded_weights(
     weights = list(out.rglob(WEIGHTS))
     assert total == sum(path.stat().st_size for path in weights)
     full = load_weights(finished.out / "members/classifier/fold0" / WEIGHTS)
-    rounded = load_weights(out / "members/classifier/fold0" / WEIGHTS)
-    for name, tensor in full.items():
-        np.testing.assert_array_equal(rounded[name], halve(tensor).to(tensor.dtype))
+    bundled = load_weights(out / "members/classifier/fold0" / WEIGHTS)
+    for name, tensor in restored(rounded(full)).items():
+        np.testing.assert_array_equal(bundled[name], tensor)
     with pytest.raises(ConfigError, match="into itself"):
         strip_run(finished.out, finished.out)
 

@@ -1,21 +1,18 @@
 """A run → the small model folder that travels with the package.
 
-What must stay true: a bundle answers as its run does, up to the rounding of weights to half
-precision; it holds nothing about single studies; an earlier bundle stays until the new one is
-complete.
+What must stay true: a bundle answers as its run does, up to the rounding of weights; it holds
+nothing about single studies; an earlier bundle stays until the new one is complete.
 """
 
 import itertools
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from lumbargrade.atomic_files import folder_beside, make_folder, write_beside
 from lumbargrade.ensemble_file import ENSEMBLE_FILE
 from lumbargrade.models import CALIBRATION, MANIFEST, POINT_CONFIDENCE, open_models
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.checkpoint import CONFIG, METRICS, WEIGHTS, load_weights, save_weights
+from lumbargrade.training.rounding import rounded
 
 
 def strip_run(run: Path, out: Path) -> int:
@@ -53,12 +50,5 @@ def _strip_member(member: Path, out: Path) -> int:
     make_folder(out)
     for name in (CONFIG, METRICS):
         write_beside(out / name, (member / name).read_bytes())
-    weights = load_weights(member / WEIGHTS)
-    save_weights({name: halve(tensor) for name, tensor in weights.items()}, out / WEIGHTS)
+    save_weights(rounded(load_weights(member / WEIGHTS)), out / WEIGHTS)
     return (out / WEIGHTS).stat().st_size
-
-
-def halve(tensor: Tensor) -> Tensor:
-    """Round matrices and kernels to half precision; vectors (biases, batch norm) stay exact."""
-    is_large = tensor.dtype == torch.float32 and tensor.ndim > 1
-    return tensor.half() if is_large else tensor

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lumbargrade.atomic_files import make_folder, write_beside
+from lumbargrade.training.rounding import restored
 
 WEIGHTS = "weights.safetensors"
 METRICS = "metrics.jsonl"
@@ -52,12 +53,8 @@ def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read safetensors; half-precision tensors (the bundled models) come back as float32."""
-    weights: dict[str, Tensor] = load_file(path)
-    return {
-        name: tensor.float() if tensor.dtype == torch.float16 else tensor
-        for name, tensor in weights.items()
-    }
+    """Read safetensors; rounded tensors (the bundled models) come back as float32."""
+    return restored(load_file(path))
 
 
 def write_metrics(history: Sequence[Mapping[str, float]], folder: Path) -> None:
