@@ -11,7 +11,8 @@ from fake_spine import SIZE, arrays, study
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import ClassifierSettings, DetectorSettings, FitSettings
 from lumbargrade.detector.infer import load_detector
-from lumbargrade.detector.model import Detector, build_detector, find_starts
+from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.detector.starts import find_starts
 from lumbargrade.detector.train import study_errors, train_detector
 from lumbargrade.encoder_weights import (
     RECORD,

@@ -17,22 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lumbargrade.atomic_files import write_beside
 from lumbargrade.competition import read_coordinate_images
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.infer import load_detector
-from lumbargrade.detector.model import build_detector, find_starts
-from lumbargrade.detector.pretrain import train_on_slices
-from lumbargrade.extra_slices import folds_by_patient, read_extra_slices
-from lumbargrade.folder_lock import held_folder
+from lumbargrade.extra_slices import folds_by_patient
 from lumbargrade.labels import View
 from lumbargrade.locate_images import ImagePoints, locate_images, score_points, whole_spine_shift
 from lumbargrade.one_member import train_one_detector
+from lumbargrade.pretraining import pretrain_detector
 from lumbargrade.recipe_settings import Recipe
-from lumbargrade.run_folder import claim_settings
-from lumbargrade.runtime import keep_big_buffers, prepare_for_networks, usable_cores
+from lumbargrade.runtime import prepare_for_networks, usable_cores
 from lumbargrade.settings import parse_overrides
 from lumbargrade.training.checkpoint import CONFIG
 
@@ -60,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         of_fold = holding_out(recipe, fold)
         member = options.out / f"fold{fold}"
         if options.data is None:
-            train_alone(of_fold, options.coordinates, member, options.device)
+            pretrain_detector(
+                of_fold.sagittal_t2, options.coordinates, member,
+                seed=recipe.seed, device=options.device,
+            )  # fmt: skip
         else:
             train_one_detector(
                 of_fold, View.SAGITTAL_T2, options.data, member,
@@ -82,25 +80,6 @@ def holding_out(recipe: Recipe, fold: int) -> Recipe:
     slices = recipe.sagittal_t2.extra_slices.model_copy(update={"held_out_fold": fold})
     detector = recipe.sagittal_t2.model_copy(update={"extra_slices": slices})
     return recipe.model_copy(update={"sagittal_t2": detector})
-
-
-def train_alone(recipe: Recipe, coordinates: Path, out: Path, device: str) -> None:
-    """Train on the slices alone, from new weights."""
-    settings = recipe.sagittal_t2
-    with held_folder(out):
-        member = DetectorMember(view=View.SAGITTAL_T2.value, seed=recipe.seed, detector=settings)
-        claim_settings(out, member)
-        extra = read_extra_slices(coordinates, settings.extra_slices)
-        keep_big_buffers()
-        torch.manual_seed(recipe.seed)
-        train_on_slices(
-            build_detector(View.SAGITTAL_T2, settings, find_starts(settings)),
-            extra.arrays(settings.image_size),
-            settings.extra_slices.pretrain or settings.fit,
-            out,
-            recipe.seed,
-            device=device,
-        )
 
 
 def locate_held_out(

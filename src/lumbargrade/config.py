@@ -66,6 +66,9 @@ class DetectorAugmentSettings(Settings):
 class ExtraSlicesSettings(Settings):
     """How plain 2-D slices with disc points are trained on beside the studies (sagittal T2)."""
 
+    SILENT: ClassVar[frozenset[str]] = frozenset({"sources"})
+    sources: tuple[str, ...] = ()
+    """Of which collections of the dataset; none named for all."""
     pretrain: FitSettings | None = None
     """First train on the slices alone (a batch is so many slices); None begins with the studies."""
     per_batch: int = Field(default=4, ge=1)
@@ -80,6 +83,7 @@ class ExtraSlicesSettings(Settings):
 class DetectorSettings(Settings):
     """Stage 1: one detector configuration, used for the three views."""
 
+    SILENT: ClassVar[frozenset[str]] = frozenset({"start_from"})
     network: Literal["2.5d", "3d"] = "2.5d"
     """A 2-D U-Net over slices with their neighbours, or, to compare, a 3-D U-Net over stacks (needs
     MONAI: ``pip install 'lumbargrade[unet3d]'``)."""
@@ -93,6 +97,9 @@ class DetectorSettings(Settings):
     """Likewise for an encoder of the pointer's own."""
     encoder_weights_licence: str | None = None
     """Of these files; None for what timm says of its own. The manifest repeats it."""
+    start_from: str = "none"
+    """Another detector's folder, such as ``pretrain-detector`` writes, whose encoder and decoder
+    this one starts from; one of the same view (sagittal T2) with its heatmaps and pointer, too."""
     encoder_depth: int = Field(default=5, ge=3, le=5)
     decoder_channels: tuple[int, ...] = (96, 64, 48)
     """One per decoder block: as many as halve the encoder's stride down to the heatmap's."""

@@ -50,18 +50,18 @@ def read_extra_slices(folder: Path, settings: ExtraSlicesSettings) -> ExtraSlice
 
     Args:
         folder: as :func:`lumbargrade.competition.read_coordinate_images` takes it.
-        settings: which fold is held out.
+        settings: which collections, and which fold is held out.
 
     Raises:
         InvalidStudyError: no slice is left, or the table cannot be read.
-        ConfigError: there is no such fold.
+        ConfigError: there is no such fold or collection.
     """
     if settings.held_out_fold is not None and settings.held_out_fold >= settings.folds:
         raise ConfigError(
             f"extra_slices.held_out_fold is {settings.held_out_fold}: "
             f"the folds are 0 to {settings.folds - 1}"
         )
-    images = read_coordinate_images(folder)
+    images = _of_sources(read_coordinate_images(folder), settings.sources)
     if settings.held_out_fold is not None:
         folds = folds_by_patient(images, settings.folds)
         held_out = settings.held_out_fold
@@ -69,6 +69,18 @@ def read_extra_slices(folder: Path, settings: ExtraSlicesSettings) -> ExtraSlice
     if not images:
         raise InvalidStudyError(f"{folder}: no slice is left to train on")
     return ExtraSlices(images=images, licence=settings.licence, sha256=_sha256(images))
+
+
+def _of_sources(
+    images: tuple[CoordinateImage, ...], sources: Sequence[str]
+) -> tuple[CoordinateImage, ...]:
+    there = sorted({image.source for image in images})
+    unknown = sorted(set(sources) - set(there))
+    if unknown:
+        raise ConfigError(
+            f"extra_slices.sources names {', '.join(unknown)}, found {', '.join(there)}"
+        )
+    return tuple(image for image in images if not sources or image.source in sources)
 
 
 def opened_slices(folder: Path | None, recipe: Recipe) -> ExtraSlices | None:

@@ -16,6 +16,7 @@ from lumbargrade.cli import phantom as phantom
 from lumbargrade.cli import phantom_check as phantom_check
 from lumbargrade.cli import predict as predict
 from lumbargrade.cli import prepare as prepare
+from lumbargrade.cli import pretrain_detector as pretrain_detector
 from lumbargrade.cli import submit as submit
 from lumbargrade.cli import train as train
 from lumbargrade.cli import train_detector as train_detector

@@ -20,14 +20,9 @@ from torch import Tensor, nn
 from lumbargrade.config import DetectorSettings
 from lumbargrade.detector.features import feature_count
 from lumbargrade.detector.pointer import Pointer
+from lumbargrade.detector.starts import RANDOM_STARTS, Starts, take_weights
 from lumbargrade.detector.targets import Channels, channels_of
-from lumbargrade.encoder_weights import (
-    RANDOM,
-    StartingWeights,
-    find_weights,
-    pooling_encoder,
-    pyramid_encoder,
-)
+from lumbargrade.encoder_weights import pooling_encoder, pyramid_encoder
 from lumbargrade.labels import View
 from lumbargrade.settings import ConfigError
 
@@ -44,34 +39,6 @@ class DetectorOutput(NamedTuple):
 
     heatmap_logits: Float[Tensor, "slice map height width"]
     pointer_logits: Float[Tensor, "slice channel"]
-
-
-class Starts(NamedTuple):
-    """What a detector's encoders start from; None for random weights."""
-
-    encoder: StartingWeights | None = None
-    pointer_encoder: StartingWeights | None = None
-
-
-RANDOM_STARTS = Starts()
-
-
-def find_starts(settings: DetectorSettings) -> Starts:
-    """The files that a detector's settings ask for.
-
-    Raises:
-        ConfigError: one of them cannot be had.
-    """
-    licence, own = settings.encoder_weights_licence, settings.pointer_encoder
-    name = "pointer_encoder_weights"
-    if own is None and settings.pointer_encoder_weights != RANDOM:
-        raise ConfigError(f"{name} is given, but no pointer_encoder")
-    return Starts(
-        find_weights(settings.encoder, settings.encoder_weights, licence),
-        None
-        if own is None
-        else find_weights(own, settings.pointer_encoder_weights, licence, setting=name),
-    )
 
 
 class Detector(nn.Module):
@@ -235,7 +202,7 @@ def build_detector(
     Args:
         view: which points.
         settings: of the network.
-        starts: what its encoders start from instead.
+        starts: what it, or its encoders, start from instead.
 
     Raises:
         ConfigError: the decoder does not fit the encoder and the heatmap's stride, starting weights
@@ -246,5 +213,7 @@ def build_detector(
 
         return VolumeDetector(view, settings, starts)
     detector = Detector(view, settings, starts)
+    if starts.detector is not None:
+        take_weights(detector, view, starts.detector)
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector

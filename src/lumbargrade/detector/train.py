@@ -20,10 +20,11 @@ from lumbargrade.detector.batches import training_batches
 from lumbargrade.detector.dataset import DetectorBatch
 from lumbargrade.detector.features import known_levels
 from lumbargrade.detector.loss import detector_loss
-from lumbargrade.detector.model import RANDOM_STARTS, Detector, build_detector, find_starts
+from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.pretrain import train_on_slices
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.slices import ViewArrays, load_view
+from lumbargrade.detector.starts import RANDOM_STARTS, find_starts
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
 from lumbargrade.detector.view_points import decode_view
 from lumbargrade.encoder_weights import claim_weights

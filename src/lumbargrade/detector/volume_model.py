@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lumbargrade.detector.features import STACK_START
-from lumbargrade.detector.model import Detector, Starts, start_empty
+from lumbargrade.detector.model import Detector, start_empty
+from lumbargrade.detector.starts import Starts
 from lumbargrade.encoder_weights import RANDOM
 from lumbargrade.settings import ConfigError
 
