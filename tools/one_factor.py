@@ -52,16 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     prepare_for_networks()
-    arms = {BASE: options.set} | {
-        folder_name(factor): [*options.set, *factor.split()] for factor in options.factor
-    }
-    if len(arms) <= len(options.factor):
-        raise ConfigError(f"two factors of one name among {', '.join(options.factor)}")
-    recipes = {
-        arm: Recipe.from_yaml(options.recipe, parse_overrides(changes))
-        for arm, changes in arms.items()
-    }
-    check_splits(recipes)
+    recipes = read_arms(options.recipe, options.set, options.factor)
     for seed in options.seeds:
         for arm, recipe in recipes.items():
             train_one_classifier(
@@ -75,6 +66,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
     found = compare_arms(options.data, options.out, list(recipes), options.seeds, options.bootstrap)
     print(json.dumps(found, indent=1))  # noqa: T201
+
+
+def read_arms(recipe: Path, common: Sequence[str], factors: Sequence[str]) -> dict[str, Recipe]:
+    """The recipe as it is and with each factor, by the names of their folders.
+
+    Args:
+        recipe: its file.
+        common: settings (KEY=VALUE) of all trainings.
+        factors: each one or more settings, separated by blanks.
+
+    Raises:
+        ConfigError: two factors have one name, or one changes which studies train.
+    """
+    arms = {BASE: list(common)} | {
+        folder_name(factor): [*common, *factor.split()] for factor in factors
+    }
+    if len(arms) <= len(factors):
+        raise ConfigError(f"two factors of one name among {', '.join(factors)}")
+    recipes = {
+        arm: Recipe.from_yaml(recipe, parse_overrides(changes)) for arm, changes in arms.items()
+    }
+    check_splits(recipes)
+    return recipes
 
 
 def folder_name(factor: str) -> str:

@@ -36,6 +36,7 @@ def train_one_detector(
     out: Path,
     *,
     extra_slices: Path | None = None,
+    training_seed: int | None = None,
     device: str = "auto",
     workers: int = 1,
     on_epoch: OnEpoch | None = None,
@@ -49,6 +50,8 @@ def train_one_detector(
         data: as for :func:`lumbargrade.recipe.run_recipe`.
         out: the member's folder.
         extra_slices: as for :func:`lumbargrade.recipe.run_recipe`; other views leave them unread.
+        training_seed: of initial weights, order and augmentation; None for the recipe's, which
+            cuts the split either way.
         device: auto, cpu, cuda, cuda:N or mps.
         workers: processes for preparing.
         on_epoch: progress.
@@ -73,7 +76,7 @@ def train_one_detector(
             PreparedStudies(cache, split.detector),
             PreparedStudies(cache, split.detector_validation),
             out,
-            recipe.seed,
+            recipe.seed if training_seed is None else training_seed,
             extra=arrays_of_slices(extra, recipe, view),
             device=device,
             on_epoch=on_epoch,
