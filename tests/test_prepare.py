@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from typer.testing import CliRunner
 
@@ -325,6 +326,75 @@ def test_points_on_series_that_were_not_used_are_told(one_study: Path, tmp_path:
         file.write(f"{study_id},77,1,Spinal Canal Stenosis,L1/L2,10,10\n")
     (outcome,) = prepare_dataset(one_study, tmp_path / "cache")
     assert any("1 labelled points lie on slices of series 77" in text for text in outcome.problems)
+
+
+IMPROVED = "coords_rsna_improved.csv"
+IMPROVED_HEADER = (
+    ",study_id,series_id,instance_number,condition,level,side,relative_x,relative_y,x,y"
+)
+
+
+def write_improved(dataset: Path, *lines: str) -> None:
+    numbered = [f"{number},{line},1,1" for number, line in enumerate(lines)]
+    (dataset / IMPROVED).write_text("\n".join([IMPROVED_HEADER, *numbered]) + "\n")
+
+
+def test_points_that_were_marked_again_go_first(one_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    prepare_dataset(one_study, out)
+    before = load_cached(cached_studies(out)[0])
+    study_id = before.study_id
+    marked = [row for row in read_coordinates(one_study) if row.study_id == study_id]
+    rows = {row.target.column: row for row in marked}
+    upper, lower = (rows[f"spinal_canal_stenosis_{level}"] for level in ("l1_l2", "l4_l5"))
+    slice_of_upper = f"{study_id},{upper.series_id},{upper.instance_number}"
+    slice_of_lower = f"{study_id},{lower.series_id},{lower.instance_number}"
+    write_improved(
+        one_study,
+        f"{slice_of_upper},Spinal Canal Stenosis,L1/L2,R,0.25,0.5",
+        f"{slice_of_upper},Spinal Canal Stenosis,L1/L2,L,0.1,0.1",
+        f"{study_id},{upper.series_id},-1,Spinal Canal Stenosis,L2/L3,R,0.1,0.1",
+        f"{study_id},77,3,Spinal Canal Stenosis,L3/L4,R,0.1,0.1",
+        f"{slice_of_lower},spinal_canal_stenosis,l4_l5,R,0.5,0.25",
+    )
+    (outcome,) = prepare_dataset(one_study, out)
+    assert outcome.outcome is Outcome.KEPT
+    assert any("1 labelled points lie on slices of series 77" in text for text in outcome.problems)
+    after = load_cached(out / study_id)
+    for row, (x, y) in ((upper, (0.25, 0.5)), (lower, (0.5, 0.25))):
+        view = row.target.condition.view
+        reference = next(
+            item
+            for item in after.references[view]
+            if item.series_id == row.series_id and item.table_number == row.instance_number
+        )
+        path = one_study / "train_images" / study_id / row.series_id / f"{row.instance_number}.dcm"
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        point = after.landmarks_lps_mm[row.target.index]
+        local = np.linalg.solve(reference.affine, np.append(point, 1.0))
+        np.testing.assert_allclose(local[:3], [0, y * header.Rows, x * header.Columns], atol=1e-6)
+    others = np.ones(LANDMARKS, dtype=bool)
+    others[[upper.target.index, lower.target.index]] = False
+    np.testing.assert_array_equal(after.landmarks_lps_mm[others], before.landmarks_lps_mm[others])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            ["1,2,3,Left Subarticular Stenosis,L1/L2,R,0.1,0.1"],
+            "line 2: side R of Left Subarticular",
+        ),
+        (["1,2,3,Spinal Canal Stenosis,L1/L2,R,0.1,0.1"] * 2, "line 3: study 1 has spinal_canal"),
+        (["1,2,3,Spinal Canal Stenosis,L1/L2,M,0.1,0.1"], "side is 'M', expected one of L, R"),
+    ],
+)
+def test_a_second_marking_that_cannot_be_is_refused_by_line(
+    lines: list[str], message: str, one_study: Path, tmp_path: Path
+) -> None:
+    write_improved(one_study, *lines)
+    with pytest.raises(InvalidStudyError, match=message):
+        prepare_dataset(one_study, tmp_path / "cache")
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def _with_headers(files: StudyFiles) -> tuple[StudyFiles, str]:
 def _refresh_truth(folder: Path, tables: StudyTables) -> Prepared:
     """Points and grades follow the tables, which may have changed since."""
     cached = load_cached(folder)
-    truth, problems = place_truth(tables, cached.references)
+    truth, problems = place_truth(tables, cached.references, cached.volumes)
     if not (
         np.array_equal(truth.landmarks_lps_mm, cached.landmarks_lps_mm, equal_nan=True)
         and np.array_equal(truth.labels, cached.labels)
@@ -219,7 +219,7 @@ def _prepare_anew(
     if not volumes:
         raise InvalidStudyError(f"study {study.study_id}: no usable view")
     references = {view: references_of(study, volume) for view, volume in volumes.items()}
-    truth, problems = place_truth(tables, references)
+    truth, problems = place_truth(tables, references, volumes)
     save_cached(
         CachedStudy(
             study_id=study.study_id,
