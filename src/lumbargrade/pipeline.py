@@ -22,6 +22,7 @@ from lumbargrade.classifier.infer import (
     load_classifier,
 )
 from lumbargrade.crops import cut_crops
+from lumbargrade.curvature import CURVED_DEG, sideways_angle_deg
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.model import Detector
 from lumbargrade.dicom import sop_instances_sha256
@@ -264,7 +265,10 @@ def _load_calibration(folder: ModelFolder) -> Calibration:
 def _flags(
     landmarks: Sequence[Landmark], uncertain: Bool[np.ndarray, "25"]
 ) -> tuple[tuple[Flag, ...], ...]:
+    angle_deg = sideways_angle_deg(landmarks)
+    curved = angle_deg is not None and angle_deg > CURVED_DEG
+    of_study = (Flag.UNUSUAL_ANATOMY,) if curved else ()
     return tuple(
-        (*landmark.flags, Flag.UNCERTAIN) if unsure else landmark.flags
+        (*landmark.flags, *((Flag.UNCERTAIN,) if unsure else ()), *of_study)
         for landmark, unsure in zip(landmarks, uncertain, strict=True)
     )

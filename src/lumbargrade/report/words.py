@@ -23,7 +23,7 @@ FLAG_WORDS = {
     Flag.LOW_CONFIDENCE: "Low confidence: the place itself was hard to find",
     Flag.UNCERTAIN: "Uncertain: no grade is clearly the likeliest",
     Flag.CROSS_VIEW_CONFLICT: "Views disagree about where this level lies",
-    Flag.UNUSUAL_ANATOMY: "Unusual anatomy: check the numbering of the levels",
+    Flag.UNUSUAL_ANATOMY: "Unusual anatomy: the spine curves to the side",
 }
 
 FLAG_SHORT = {
