@@ -114,12 +114,15 @@ def test_every_trap_has_a_row(trap: str) -> None:
     assert any(trap in row.found for row in rows())
 
 
-def test_no_module_raises_the_flag_of_unusual_anatomy_yet() -> None:
-    """The page says that four or six vertebrae are not warned of; when they are, it must say so."""
+def test_unusual_anatomy_is_raised_for_curves_alone() -> None:
+    """The page says that four or six vertebrae are not warned of; when they are, it must say so.
+
+    ``pipeline.py`` raises it where ``curvature.py`` says so.
+    """
     package = TESTS.parent / "src" / "lumbargrade"
     naming = {
         path.relative_to(package).parts[0]
         for path in package.rglob("*.py")
         if "UNUSUAL_ANATOMY" in path.read_text(encoding="utf-8")
     }
-    assert naming == {"labels.py", "report"}
+    assert naming == {"labels.py", "pipeline.py", "report"}
