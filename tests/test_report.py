@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -100,6 +101,19 @@ def test_no_text_can_end_a_data_island() -> None:
 
 def test_every_flag_has_words() -> None:
     assert set(FLAG_WORDS) == set(FLAG_SHORT) == set(Flag)
+
+
+def test_a_flag_of_all_rows_is_said_once(prediction: Prediction) -> None:
+    words = FLAG_WORDS[Flag.UNUSUAL_ANATOMY]
+    assert words not in render_report(prediction)
+    flags = [(*of_row, Flag.UNUSUAL_ANATOMY) for of_row in prediction.grades.flags]
+    curved = replace(prediction, grades=replace(prediction.grades, flags=tuple(flags)))
+    text = render_report(curved)
+    assert text.count(words) == 1
+    assert FLAG_SHORT[Flag.UNUSUAL_ANATOMY] not in text
+    flags[0] = flags[0][:-1]
+    all_but_one = replace(prediction, grades=replace(prediction.grades, flags=tuple(flags)))
+    assert render_report(all_but_one).count(FLAG_SHORT[Flag.UNUSUAL_ANATOMY]) >= len(TARGETS) - 1
 
 
 def test_every_cell_links_to_its_card(text: str) -> None:

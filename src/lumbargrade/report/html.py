@@ -61,6 +61,7 @@ class Cell:
     grade: Grade
     shares: tuple[Share, ...]
     flags: tuple[Flag, ...]
+    """But for those that all rows of the study carry."""
     point: PointOnSlice | None
     figure: Figure | None
 
@@ -111,6 +112,7 @@ def render_report(prediction: Prediction) -> str:
         cell_of={(cell.target.level, cell.target.condition): cell for cell in cells},
         cells_of_grade={grade: _surest_first(cells, grade) for grade in GRADES},
         flagged=[cell for cell in cells if cell.flags],
+        study_flags=_flags_of_all(prediction),
         views=[_view_section(prediction, view) for view in DISPLAY_VIEWS],
         reports=sorted(prediction.study.reports, key=_report_order),
         condition_name=condition_name,
@@ -168,11 +170,19 @@ def _image_words(encoded: EncodedSlices) -> str:
 
 
 def _cells(prediction: Prediction) -> tuple[Cell, ...]:
-    figures = close_ups(prediction)
-    return tuple(_cell(prediction, target, figures[target.index]) for target in TARGETS)
+    figures, told = close_ups(prediction), _flags_of_all(prediction)
+    return tuple(_cell(prediction, target, figures[target.index], told) for target in TARGETS)
 
 
-def _cell(prediction: Prediction, target: Target, figure: Figure | None) -> Cell:
+def _flags_of_all(prediction: Prediction) -> tuple[Flag, ...]:
+    """What is said of every row, which the page says once."""
+    first, *others = prediction.grades.flags
+    return tuple(flag for flag in first if all(flag in flags for flags in others))
+
+
+def _cell(
+    prediction: Prediction, target: Target, figure: Figure | None, told: Sequence[Flag]
+) -> Cell:
     row = prediction.grades.probabilities[target.index]
     starts = np.cumsum(row) - row
     return Cell(
@@ -183,7 +193,7 @@ def _cell(prediction: Prediction, target: Target, figure: Figure | None) -> Cell
             Share(grade=grade, probability=float(value), start=float(start))
             for grade, value, start in zip(GRADES, row, starts, strict=True)
         ),
-        flags=prediction.grades.flags[target.index],
+        flags=tuple(f for f in prediction.grades.flags[target.index] if f not in told),
         point=prediction.grades.points[target.index],
         figure=figure,
     )
