@@ -13,15 +13,13 @@ from lumbargrade.atomic_files import write_beside
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.model import build_detector
 from lumbargrade.detector.pretrain import train_on_slices
-from lumbargrade.detector.starts import PRETRAINING, RANDOM_STARTS, find_starts
-from lumbargrade.encoder_weights import claim_weights
+from lumbargrade.detector.starts import PRETRAINING, claimed_starts
 from lumbargrade.extra_slices import ExtraSlices, read_extra_slices
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import View
 from lumbargrade.run_folder import claim_settings
 from lumbargrade.runtime import keep_big_buffers
 from lumbargrade.settings import ConfigError
-from lumbargrade.training.checkpoint import is_complete
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch
 
@@ -57,10 +55,7 @@ def pretrain_detector(
         claim_settings(out, member)
         extra = read_extra_slices(coordinates, settings.extra_slices)
         _claim_slices(out, extra)
-        starts = RANDOM_STARTS
-        if not is_complete(out):
-            starts = find_starts(settings)
-            claim_weights(out, starts)
+        starts = claimed_starts(settings, out)
         keep_big_buffers()
         torch.manual_seed(seed)
         train_on_slices(

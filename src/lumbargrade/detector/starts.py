@@ -12,10 +12,16 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lumbargrade.config import DetectorMember, DetectorSettings
-from lumbargrade.encoder_weights import NOT_STATED, RANDOM, StartingWeights, find_weights
+from lumbargrade.encoder_weights import (
+    NOT_STATED,
+    RANDOM,
+    StartingWeights,
+    claim_weights,
+    find_weights,
+)
 from lumbargrade.labels import View
 from lumbargrade.settings import ConfigError
-from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, load_weights
+from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, is_complete, load_weights
 
 PRETRAINING = "pretraining.json"
 """In the folder of a detector that was trained on plain slices alone: what those were."""
@@ -61,6 +67,19 @@ def find_starts(settings: DetectorSettings) -> Starts:
         else find_weights(own, settings.pointer_encoder_weights, licence, setting=name),
         _find_detector(settings),
     )
+
+
+def claimed_starts(settings: DetectorSettings, out: Path) -> Starts:
+    """What a member in training starts from, as its folder remembers; nothing once it is trained.
+
+    Raises:
+        ConfigError: as :func:`find_starts`, or the folder was begun with other files.
+    """
+    if is_complete(out):
+        return RANDOM_STARTS
+    starts = find_starts(settings)
+    claim_weights(out, starts)
+    return starts
 
 
 def _find_detector(settings: DetectorSettings) -> StartingWeights | None:

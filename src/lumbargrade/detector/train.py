@@ -24,10 +24,9 @@ from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.pretrain import train_on_slices
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.slices import ViewArrays, load_view
-from lumbargrade.detector.starts import RANDOM_STARTS, find_starts
+from lumbargrade.detector.starts import claimed_starts
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
 from lumbargrade.detector.view_points import decode_view
-from lumbargrade.encoder_weights import claim_weights
 from lumbargrade.labels import View
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
@@ -195,10 +194,7 @@ def train_detector(
     for name, part in zip(("training", "validation"), parts, strict=True):
         if not part:
             raise InvalidStudyError(f"none of the {name} studies has {view} images")
-    starts = RANDOM_STARTS
-    if not is_complete(out):
-        starts = find_starts(settings)
-        claim_weights(out, starts)
+    starts = claimed_starts(settings, out)
     keep_big_buffers()
     torch.manual_seed(seed)
     detector = build_detector(view, settings, starts)
