@@ -225,7 +225,7 @@ def test_every_kind_of_member_trains_with_its_own_networks(
             do_step(run, state, {key: hashes[key] for key in step.after})
             done.add(step.name)
     kinds = {step.kind for step in steps if step.name in done}
-    waits = [key for key, item in recipe.classifiers.items() if item.leave_out is not None]
+    waits = [key for key, item in recipe.classifiers.items() if item.judges]
     wanted = {
         step.kind
         for step in steps

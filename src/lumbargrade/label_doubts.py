@@ -1,28 +1,16 @@
 """Which given grades another grade is more credible than, by answers that never saw them.
 
-What must stay true: a doubtful grade is left out of training, never changed, and never left out of
-a score; the answers come from members that were not trained on the study.
+What must stay true: a doubtful grade is left out of training (``judged_cells.py``), never changed,
+and never left out of a score; the answers come from members that were not trained on the study.
 
 Sources: Northcutt, Jiang, Chuang: Confident learning (JAIR 2021); the RSNA 2024 competition's
 2nd-place solution left out cells whose out-of-fold answer differed from the label by 0.8 or more.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lumbargrade.classifier.dataset import StudyCrops, stacked_labels
-from lumbargrade.competition import read_submission, write_table
 from lumbargrade.labels import GRADES, MISSING_GRADE, TARGETS, Family
-from lumbargrade.metric import undo_metric_weights
-
-DOUBTS = "doubts.csv"
-"""In a classifier's folder: the training cells that it did not train on."""
-
-_COLUMNS = ("row_id", "grade", "probability")
 
 LabelsOfStudies = Int[np.ndarray, "study 25"]
 
@@ -93,31 +81,3 @@ def _class_means(
             if cells.any():
                 means[family, grade] = probabilities[cells, grade].mean()
     return means
-
-
-def without_doubtful(
-    studies: Sequence[StudyCrops], tables: Sequence[Path], below: float, folder: Path
-) -> list[StudyCrops]:
-    """Training studies in which doubtful grades are missing.
-
-    Args:
-        studies: crops with all their grades.
-        tables: out-of-fold answers q, in submission format, of all these studies among others.
-        below: see :func:`doubtful`.
-        folder: gets ``doubts.csv``: the cells, their grade, its probability.
-    """
-    q: dict[str, Float[np.ndarray, "3"]] = {}
-    for table in tables:
-        submission = read_submission(table)
-        q |= dict(zip(submission.row_ids, submission.probabilities, strict=True))
-    names = [[target.row_id(study.study_id) for target in TARGETS] for study in studies]
-    p = undo_metric_weights(np.array([[q[name] for name in row] for row in names]))
-    labels = stacked_labels(studies)
-    found = doubtful(labels, p, below=below)
-    rows = (
-        (names[i][j], GRADES[labels[i, j]].value, float(p[i, j, labels[i, j]]))
-        for i, j in np.argwhere(found).tolist()
-    )
-    write_table(folder / DOUBTS, _COLUMNS, sorted(rows))
-    left = np.where(found, MISSING_GRADE, labels)
-    return [replace(study, labels=row) for study, row in zip(studies, left, strict=True)]

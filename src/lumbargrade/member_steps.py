@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
-from lumbargrade.classifier.dataset import cut_studies
+from lumbargrade.classifier.dataset import StudyCrops, cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_point_sets, load_classifier
 from lumbargrade.classifier.train import FIRST_STEP, train_classifier
 from lumbargrade.competition import write_submission
@@ -25,7 +26,11 @@ from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
 from lumbargrade.folds import Fold
-from lumbargrade.label_doubts import without_doubtful
+from lumbargrade.judged_cells import (
+    judged_probabilities,
+    with_pseudo_labels,
+    without_doubtful,
+)
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.member_files import take_first_step, write_studies
 from lumbargrade.metric import reweight_for_metric
@@ -40,7 +45,7 @@ from lumbargrade.out_of_fold import (
 from lumbargrade.pipeline import choose_device
 from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.prepared import PreparedStudies, StudyFacts
-from lumbargrade.recipe_settings import MEAN_POINTS, Recipe
+from lumbargrade.recipe_settings import MEAN_POINTS, ClassifierSetup, Recipe
 from lumbargrade.run_layout import (
     FOLDS,
     answers_file,
@@ -83,8 +88,8 @@ class MemberSteps:
             ),
             *(self._points(name, fold) for fold in folds for name in self.recipe.detectors),
             *(self._mean_points(fold) for fold in folds if len(self.recipe.detectors) > 1),
-            *self._graders([key for key, item in setups.items() if item.leave_out is None]),
-            *self._graders([key for key, item in setups.items() if item.leave_out is not None]),
+            *self._graders([key for key, item in setups.items() if not item.judges]),
+            *self._graders([key for key, item in setups.items() if item.judges]),
         ]
 
     def _graders(self, names: Sequence[str]) -> list[Step]:
@@ -175,8 +180,9 @@ class MemberSteps:
         setup = self.recipe.classifiers[name]
         whole = setup.classifier
         alone = whole.model_copy(update={"weighted_fit": None, "weighted_fit_frozen": True})
-        others, doubts = self._others(fold), setup.leave_out
-        judged = () if doubts is None else (answers_step(doubts.judge, other) for other in others)
+        others = self._others(fold)
+        judged = (answers_step(judge, other) for judge in setup.judges for other in others)
+        rules = {"leave_out": setup.leave_out, "fill_in": setup.fill_in}
         inputs = (FOLDS, *(points_step(setup.points, other) for other in others), *judged)
 
         def step(place: str, settings: ClassifierSettings, before: str | None = None) -> Step:
@@ -192,7 +198,11 @@ class MemberSteps:
                 settings={
                     "seed": setup.seed,
                     **member.model_dump(mode="json"),
-                    **({} if doubts is None else {"leave_out": doubts.model_dump(mode="json")}),
+                    **{
+                        name: rule.model_dump(mode="json")
+                        for name, rule in rules.items()
+                        if rule is not None
+                    },
                 },
                 after=inputs if before is None else (*inputs, before),
                 work=work,
@@ -209,16 +219,12 @@ class MemberSteps:
         self, name: str, settings: ClassifierSettings, fold: int, folder: Path
     ) -> None:
         setup = self.recipe.classifiers[name]
-        part, doubts = self._fold(fold), setup.leave_out
+        part = self._fold(fold)
         landmarks = self._found_points(setup.points)
         own = self.recipe.model_copy(update={"crops": setup.crops, "classifier": settings})
         training = self._studies(part.training)
         crops, errors = cut_training_crops(own, training, landmarks)
-        if doubts is not None:
-            at = self.recipe.classifiers[doubts.judge].points
-            names = [answers_table(doubts.judge, at, other) for other in self._others(fold)]
-            tables = [self.run / table for table in names]
-            crops = without_doubtful(crops, tables, doubts.below, folder)
+        crops = self._judged(setup, fold, crops, folder)
         validation = self._studies(part.validation)
         write_studies(folder, training, validation)
         train_classifier(
@@ -226,6 +232,27 @@ class MemberSteps:
             folder, setup.seed,
             device=self.device, on_epoch=self.on_epoch, stop=self.stop, errors=errors,
         )  # fmt: skip
+
+    def _judged(
+        self, setup: ClassifierSetup, fold: int, crops: list[StudyCrops], folder: Path
+    ) -> list[StudyCrops]:
+        """The training cells as the classifier's judges would have them."""
+        given = stacked_labels(crops)
+        if setup.leave_out is not None:
+            p = self._judgement(setup.leave_out.judge, fold, crops)
+            crops = without_doubtful(crops, p, setup.leave_out.below, folder)
+        if setup.fill_in is not None:
+            p = self._judgement(setup.fill_in.judge, fold, crops)
+            crops = with_pseudo_labels(crops, p, setup.fill_in.above, folder, given=given)
+        return crops
+
+    def _judgement(
+        self, judge: str, fold: int, crops: Sequence[StudyCrops]
+    ) -> Float64[np.ndarray, "study 25 3"]:
+        """A judge's answers, at the points at which it trained, to a fold's training studies."""
+        at = self.recipe.classifiers[judge].points
+        tables = [self.run / answers_table(judge, at, other) for other in self._others(fold)]
+        return judged_probabilities(crops, tables)
 
     def _answers(self, name: str, fold: int) -> Step:
         sets = list(self.recipe.detectors)

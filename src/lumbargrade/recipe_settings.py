@@ -43,8 +43,19 @@ class DoubtSettings(Settings):
     another grade confidently."""
 
 
+class PseudoLabelSettings(Settings):
+    """Which training cells without a grade take one from another classifier."""
+
+    judge: MemberName
+    """As for ``leave_out``."""
+    above: float = Field(default=0.95, gt=0.5, lt=1)
+    """The probability that its likeliest grade must reach."""
+
+
 class ClassifierSetup(Settings):
     """One stage-2 member of a cross-validated run."""
+
+    SILENT: ClassVar[frozenset[str]] = frozenset({"fill_in"})
 
     seed: int
     points: MemberName
@@ -53,6 +64,14 @@ class ClassifierSetup(Settings):
     classifier: ClassifierSettings
     leave_out: DoubtSettings | None = None
     """Training cells that are not trained on; None trains on all."""
+    fill_in: PseudoLabelSettings | None = None
+    """Training cells without a grade that get one; None trains on given grades alone."""
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The classifiers that must have answered before this one trains."""
+        rules = (self.leave_out, self.fill_in)
+        return tuple(dict.fromkeys(rule.judge for rule in rules if rule is not None))
 
 
 class Recipe(Settings):
@@ -152,12 +171,14 @@ class Recipe(Settings):
         return self
 
     def _check_judge(self, name: str, member: ClassifierSetup) -> None:
-        judges = [key for key, item in self.classifiers.items() if item.leave_out is None]
-        if member.leave_out is not None and member.leave_out.judge not in judges:
-            raise ValueError(
-                f"classifiers.{name}.leave_out.judge: found {member.leave_out.judge}, expected a "
-                f"classifier that leaves nothing out: {', '.join(judges) or 'there is none'}"
-            )
+        judges = [key for key, item in self.classifiers.items() if not item.judges]
+        for rule in ("leave_out", "fill_in"):
+            judge = getattr(getattr(member, rule), "judge", None)
+            if judge is not None and judge not in judges:
+                raise ValueError(
+                    f"classifiers.{name}.{rule}.judge: found {judge}, expected a classifier that "
+                    f"has no judge itself: {', '.join(judges) or 'there is none'}"
+                )
 
 
 MEAN_POINTS = "mean"
