@@ -108,6 +108,31 @@ def test_a_folder_without_a_detector_is_refused(tmp_path: Path) -> None:
         find_starts(lost)
 
 
+def test_a_folder_is_not_begun_with_settings_that_cannot_be_met(
+    slices: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    lost = SETTINGS.model_copy(update={"start_from": str(tmp_path)})
+    nothing = SETTINGS.model_copy(
+        update={"extra_slices": SETTINGS.extra_slices.model_copy(update={"sources": ("osf",)})}
+    )
+    for wrong in (lost, nothing):
+        with pytest.raises(ConfigError):
+            pretrain_detector(wrong, slices, out, device="cpu")
+    pretrain_detector(SETTINGS, slices, out, device="cpu")
+    assert (out / WEIGHTS).read_bytes() == (pretrained / WEIGHTS).read_bytes()
+
+    def train(start: Path) -> None:
+        settings = DETECTOR.model_copy(update={"start_from": str(start), "fit": FIT})
+        studies = [study("1"), study("2", (0.0, 0.0, 5.0))]
+        member = tmp_path / "member"
+        train_detector(View.SAGITTAL_T1, settings, studies, studies[:1], member, 0, device="cpu")
+
+    with pytest.raises(ConfigError, match="start_from"):
+        train(tmp_path)
+    train(pretrained)
+
+
 def test_training_starts_from_it_remembers_it_and_refuses_another(
     slices: Path, pretrained: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from lumbargrade.atomic_files import write_beside
 from lumbargrade.config import DetectorMember, DetectorSettings
 from lumbargrade.detector.model import build_detector
 from lumbargrade.detector.pretrain import train_on_slices
-from lumbargrade.detector.starts import PRETRAINING, claimed_starts
+from lumbargrade.detector.starts import PRETRAINING, claim_starts, starts_of
 from lumbargrade.extra_slices import ExtraSlices, read_extra_slices
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import View
@@ -51,11 +51,12 @@ def pretrain_detector(
         Stopped: the training was asked to stop; the same call goes on.
     """
     with held_folder(out):
+        extra = read_extra_slices(coordinates, settings.extra_slices)
+        starts = starts_of(settings, out)  # what is wrong is refused before the folder takes it
         member = DetectorMember(view=View.SAGITTAL_T2.value, seed=seed, detector=settings)
         claim_settings(out, member)
-        extra = read_extra_slices(coordinates, settings.extra_slices)
         _claim_slices(out, extra)
-        starts = claimed_starts(settings, out)
+        claim_starts(out, starts)
         keep_big_buffers()
         torch.manual_seed(seed)
         train_on_slices(

@@ -69,17 +69,23 @@ def find_starts(settings: DetectorSettings) -> Starts:
     )
 
 
-def claimed_starts(settings: DetectorSettings, out: Path) -> Starts:
-    """What a member in training starts from, as its folder remembers; nothing once it is trained.
+def starts_of(settings: DetectorSettings, out: Path) -> Starts:
+    """What a member is to start from; nothing once it is trained. Nothing is written.
 
     Raises:
-        ConfigError: as :func:`find_starts`, or the folder was begun with other files.
+        ConfigError: as :func:`find_starts`.
     """
-    if is_complete(out):
-        return RANDOM_STARTS
-    starts = find_starts(settings)
-    claim_weights(out, starts)
-    return starts
+    return RANDOM_STARTS if is_complete(out) else find_starts(settings)
+
+
+def claim_starts(out: Path, starts: Starts) -> None:
+    """Let the folder of a member in training remember its starts, or check that they are the same.
+
+    Raises:
+        ConfigError: the folder was begun with other files.
+    """
+    if not is_complete(out):
+        claim_weights(out, starts)
 
 
 def _find_detector(settings: DetectorSettings) -> StartingWeights | None:

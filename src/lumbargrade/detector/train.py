@@ -24,7 +24,7 @@ from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.detector.pretrain import train_on_slices
 from lumbargrade.detector.scores import score_maps
 from lumbargrade.detector.slices import ViewArrays, load_view
-from lumbargrade.detector.starts import claimed_starts
+from lumbargrade.detector.starts import claim_starts, starts_of
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
 from lumbargrade.detector.view_points import decode_view
 from lumbargrade.labels import View
@@ -188,13 +188,14 @@ def train_detector(
         Stopped: the training was asked to stop.
     """
     make_folder(out)
+    starts = starts_of(settings, out)  # a wrong path is refused before the folder takes it
     member = DetectorMember(view=view.value, seed=seed, detector=settings)
     claim_settings(out, member)
     parts = [load_view(part, view, settings.image_size) for part in (training, validation)]
     for name, part in zip(("training", "validation"), parts, strict=True):
         if not part:
             raise InvalidStudyError(f"none of the {name} studies has {view} images")
-    starts = claimed_starts(settings, out)
+    claim_starts(out, starts)
     keep_big_buffers()
     torch.manual_seed(seed)
     detector = build_detector(view, settings, starts)
