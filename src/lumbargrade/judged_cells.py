@@ -5,7 +5,7 @@ one may get the judge's, in training alone; neither touches a score; both are li
 folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lumbargrade.competition import read_submission, write_table
 from lumbargrade.label_doubts import doubtful
 from lumbargrade.labels import GRADES, MISSING_GRADE, TARGETS
 from lumbargrade.metric import undo_metric_weights
+from lumbargrade.recipe_settings import ClassifierSetup
 
 DOUBTS = "doubts.csv"
 """In a classifier's folder: the training cells that it did not train on."""
@@ -25,6 +26,30 @@ PSEUDO_LABELS = "pseudo_labels.csv"
 """In a classifier's folder: the training cells that got a grade from the judge."""
 
 _COLUMNS = ("row_id", "grade", "probability")
+
+
+def as_judged(
+    studies: Sequence[StudyCrops],
+    setup: ClassifierSetup,
+    tables: Mapping[str, Sequence[Path]],
+    folder: Path,
+) -> list[StudyCrops]:
+    """Training studies as a classifier's judges would have them.
+
+    Args:
+        studies: crops with all their grades.
+        setup: of the classifier; says what is left out and filled in, by whose judgement.
+        tables: of each judge, as for :func:`judged_probabilities`.
+        folder: of the classifier; gets a list of the cells for each rule.
+    """
+    judged, given = list(studies), stacked_labels(studies)
+    if (doubts := setup.leave_out) is not None:
+        p = judged_probabilities(studies, tables[doubts.judge])
+        judged = without_doubtful(judged, p, doubts.below, folder)
+    if (rule := setup.fill_in) is not None:
+        p = judged_probabilities(studies, tables[rule.judge])
+        judged = with_pseudo_labels(judged, p, rule.above, folder, given=given)
+    return judged
 
 
 def judged_probabilities(

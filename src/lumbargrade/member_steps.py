@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
 
-from lumbargrade.classifier.dataset import StudyCrops, cut_studies, stacked_labels
+from lumbargrade.classifier.dataset import cut_studies
 from lumbargrade.classifier.infer import grade_point_sets, load_classifier
 from lumbargrade.classifier.train import FIRST_STEP, train_classifier
 from lumbargrade.competition import write_submission
@@ -26,11 +25,7 @@ from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks, load_detector
 from lumbargrade.detector.train import train_detector
 from lumbargrade.folds import Fold
-from lumbargrade.judged_cells import (
-    judged_probabilities,
-    with_pseudo_labels,
-    without_doubtful,
-)
+from lumbargrade.judged_cells import as_judged
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.member_files import take_first_step, write_studies
 from lumbargrade.metric import reweight_for_metric
@@ -45,7 +40,7 @@ from lumbargrade.out_of_fold import (
 from lumbargrade.pipeline import choose_device
 from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.prepared import PreparedStudies, StudyFacts
-from lumbargrade.recipe_settings import MEAN_POINTS, ClassifierSetup, Recipe
+from lumbargrade.recipe_settings import MEAN_POINTS, Recipe
 from lumbargrade.run_layout import (
     FOLDS,
     answers_file,
@@ -224,7 +219,14 @@ class MemberSteps:
         own = self.recipe.model_copy(update={"crops": setup.crops, "classifier": settings})
         training = self._studies(part.training)
         crops, errors = cut_training_crops(own, training, landmarks)
-        crops = self._judged(setup, fold, crops, folder)
+        tables = {
+            judge: [
+                self.run / answers_table(judge, self.recipe.classifiers[judge].points, other)
+                for other in self._others(fold)
+            ]
+            for judge in setup.judges
+        }
+        crops = as_judged(crops, setup, tables, folder)
         validation = self._studies(part.validation)
         write_studies(folder, training, validation)
         train_classifier(
@@ -232,27 +234,6 @@ class MemberSteps:
             folder, setup.seed,
             device=self.device, on_epoch=self.on_epoch, stop=self.stop, errors=errors,
         )  # fmt: skip
-
-    def _judged(
-        self, setup: ClassifierSetup, fold: int, crops: list[StudyCrops], folder: Path
-    ) -> list[StudyCrops]:
-        """The training cells as the classifier's judges would have them."""
-        given = stacked_labels(crops)
-        if setup.leave_out is not None:
-            p = self._judgement(setup.leave_out.judge, fold, crops)
-            crops = without_doubtful(crops, p, setup.leave_out.below, folder)
-        if setup.fill_in is not None:
-            p = self._judgement(setup.fill_in.judge, fold, crops)
-            crops = with_pseudo_labels(crops, p, setup.fill_in.above, folder, given=given)
-        return crops
-
-    def _judgement(
-        self, judge: str, fold: int, crops: Sequence[StudyCrops]
-    ) -> Float64[np.ndarray, "study 25 3"]:
-        """A judge's answers, at the points at which it trained, to a fold's training studies."""
-        at = self.recipe.classifiers[judge].points
-        tables = [self.run / answers_table(judge, at, other) for other in self._others(fold)]
-        return judged_probabilities(crops, tables)
 
     def _answers(self, name: str, fold: int) -> Step:
         sets = list(self.recipe.detectors)

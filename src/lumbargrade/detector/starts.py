@@ -129,6 +129,9 @@ def take_weights(detector: nn.Module, view: View, start: StartingWeights) -> Non
         detector: changed in place; tensors of other shapes than the other one's stay as they are.
         view: what it looks at.
         start: as :func:`find_starts` gives it.
+
+    Raises:
+        ConfigError: its file lacks a tensor of encoder or decoder.
     """
     found = load_weights(start.path)
     same_view = DetectorMember.from_yaml(start.path.parent / CONFIG).view == view.value
