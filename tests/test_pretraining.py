@@ -54,7 +54,10 @@ def test_the_folder_says_what_it_was_trained_on(slices: Path, pretrained: Path) 
     assert facts["slices"] == 4
     assert facts["licence"] == "CC BY 4.0"
     assert facts["sha256"] == read_extra_slices(slices, ExtraSlicesSettings()).sha256
-    assert len(read_metrics(pretrained)) == FIT.epochs
+    epochs = read_metrics(pretrained)
+    assert len(epochs) == FIT.epochs
+    assert all(epoch["train_loss"] > 0 for epoch in epochs)
+    assert not any("score" in epoch for epoch in epochs)  # nothing is held back
     assert {path.name for path in pretrained.iterdir()} == {
         "config.yaml", METRICS, PRETRAINING, WEIGHTS,
     }  # fmt: skip

@@ -72,6 +72,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def test_training_lowers_the_score_and_leaves_two_files(tmp_path: Path) -> None:
     result = run(SumTask(), tmp_path, FitSettings(epochs=12, learning_rate=0.05))
+    assert result.best_score is not None
     assert result.best_score < 0.1 * result.history[0]["score"]
     assert set(files_of(tmp_path)) == {"weights.safetensors", "metrics.jsonl"}
 

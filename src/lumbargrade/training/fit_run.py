@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 RANK_SEED = 7_368_787_000_003
 """Times the rank, added to the seed of what a process draws from torch's global generator."""
 
+TOLD = ("train_loss", "score")
+"""Of an epoch's metrics, what the log tells."""
 
 Watch = Callable[[Iterator[Any]], Iterator[Any]]
 """Stands between the loop and its batches, to measure both."""
@@ -165,7 +167,8 @@ class FitRun:
         if self.ranks.is_first:
             checkpoint.write_metrics(self.history, self.out)
         self._save()
-        logger.info("epoch %d of %d: score %.4f", self.epoch, self.plan.epochs, metrics["score"])
+        told = [f"{name} {metrics[name]:.4f}" for name in TOLD if name in metrics]
+        logger.info("epoch %d of %d: %s", self.epoch, self.plan.epochs, ", ".join(told))
         return metrics
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -208,7 +211,7 @@ class FitRun:
         self.averaged.eval()
         with torch.no_grad(), self.fabric.autocast():
             metrics = self.task.validate(self.averaged)
-        if not math.isfinite(metrics["score"]):
+        if not math.isfinite(metrics.get("score", 0.0)):
             raise FloatingPointError(
                 f"{self.out}: validation score is {metrics['score']} after epoch {self.epoch + 1}"
             )

@@ -117,5 +117,5 @@ def _finish(model: nn.Module, task: Task[Any], out: Path) -> FitResult:
     history = checkpoint.read_metrics(out)
     best = min(history, key=task.selected_by)
     return FitResult(
-        best_epoch=int(best["epoch"]), best_score=best["score"], history=tuple(history)
+        best_epoch=int(best["epoch"]), best_score=best.get("score"), history=tuple(history)
     )

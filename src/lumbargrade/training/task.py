@@ -37,7 +37,10 @@ class Task(Protocol[Batch]):
         """
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
-        """Metrics of the model (in eval mode); must hold ``score``, a finite number."""
+        """Metrics of the model (in eval mode), ``score`` among them, a finite number.
+
+        Empty where nothing was held back to judge by.
+        """
 
     def selected_by(self, metrics: Mapping[str, float]) -> float:
         """What chooses the epoch whose weights are kept, lower is better."""
@@ -61,6 +64,7 @@ class FitResult:
 
     best_epoch: int
     """From 1."""
-    best_score: float
+    best_score: float | None
+    """None where nothing was held back."""
     history: tuple[Mapping[str, float], ...]
     """One entry per epoch, as in ``metrics.jsonl``."""
