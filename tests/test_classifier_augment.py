@@ -16,6 +16,7 @@ from lumbargrade.classifier.augment import (
     _blur_some,
     apply_changes,
     draw_changes,
+    margin_px,
     mirror_study,
 )
 from lumbargrade.classifier.dataset import (
@@ -26,7 +27,7 @@ from lumbargrade.classifier.dataset import (
     to_batch,
 )
 from lumbargrade.classifier.train import training_crop_settings
-from lumbargrade.config import AugmentSettings, CropSettings
+from lumbargrade.config import AugmentSettings, CropSettings, ViewSides
 from lumbargrade.crops import cut_crops
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
 from lumbargrade.records import Landmark, ViewVolume
@@ -70,6 +71,21 @@ def test_margins_hold_every_shift_and_rotation() -> None:
     settings = AugmentSettings(brightness_contrast_probability=0, view_dropout=0)
     images, _ = changed([white], settings)
     assert (images < 0.999).float().mean() < 0.01
+
+
+def test_shifts_are_as_many_mm_in_a_view_with_smaller_crops() -> None:
+    """Half the side is half a pixel's mm, so the same draw is twice as many pixels there."""
+    settings = NO_CHANGES.model_copy(update={"point_jitter_mm": 1.0})
+    halved = CROPS.model_copy(update={"view_side_mm": ViewSides(axial_t2=CROPS.side_mm / 2)})
+    assert margin_px(halved, settings) - margin_px(CROPS, settings) == 2
+    study = fake_study("1", WIDE)
+    usual, own = (
+        draw_changes([study], crops, settings, seed=0, epoch=0).theta[0, :, :, 2]
+        for crops in (CROPS, halved)
+    )
+    assert usual.abs().min() > 0
+    torch.testing.assert_close(own[:15], usual[:15])
+    torch.testing.assert_close(own[15:], 2 * usual[15:])
 
 
 def test_mirroring_swaps_images_slices_conditions_and_labels_together() -> None:

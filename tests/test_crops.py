@@ -9,6 +9,7 @@ from lumbargrade.crops import cut_crops, stack_neighbours, wider
 from lumbargrade.geometry import slice_affine
 from lumbargrade.labels import TARGETS, Flag, View
 from lumbargrade.records import Crop, Landmark, ViewVolume
+from lumbargrade.settings import ConfigError
 
 CANAL_L4_L5 = TARGETS[3]
 SETTINGS = CropSettings(slices=5, size_px=32, side_mm=32.0)
@@ -210,3 +211,23 @@ def test_crops_on_the_images_grid_follow_its_proportions_and_their_affine_says_s
     expected = 60 + 45 + np.add.outer(offsets * 2, offsets * 3 * 0.5)
     np.testing.assert_allclose(crop.pixels[1] * 255, expected, atol=1.0)
     np.testing.assert_allclose(np.linalg.norm(crop.affine[:3, 1:3], axis=0), [2.0, 3.0])
+
+
+def test_a_view_can_have_crops_of_its_own_size_in_the_same_number_of_pixels() -> None:
+    settings = CropSettings.from_dict(
+        {"slices": 3, "size_px": 20, "side_mm": 40.0, "view_side_mm": {"sagittal_t2": 20.0}}
+    )
+    assert CropSettings.from_dict(settings.model_dump()) == settings
+    volume = sagittal_volume([gradient()] * 5)
+    own = crop_at(volume, (2, 50, 60), settings)
+    alone = crop_at(volume, (2, 50, 60), CropSettings(slices=3, size_px=20, side_mm=20.0))
+    np.testing.assert_array_equal(own.pixels, alone.pixels)
+    np.testing.assert_array_equal(own.affine, alone.affine)
+    assert settings.for_view(View.SAGITTAL_T1) == CropSettings(slices=3, size_px=20, side_mm=40.0)
+    around = crop_at(volume, (2, 50, 60), wider(settings, margin_px=4, margin_slices=0))
+    np.testing.assert_allclose(around.pixels[:, 4:-4, 4:-4], own.pixels, atol=1e-6)
+
+
+def test_sides_by_view_say_nothing_on_the_images_grid() -> None:
+    with pytest.raises(ConfigError, match="view_side_mm says nothing"):
+        CropSettings.from_dict({"grid_px": 512, "view_side_mm": {"axial_t2": 28.0}})

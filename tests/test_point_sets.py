@@ -7,7 +7,7 @@ import torch
 from fake_prepared import PIXEL_MM, fake_landmarks, fake_volume
 from lumbargrade.classifier.infer import Classifier, grade_crops, grade_point_sets
 from lumbargrade.classifier.model import GradeClassifier
-from lumbargrade.config import ClassifierSettings, CropSettings
+from lumbargrade.config import ClassifierSettings, CropSettings, ViewSides
 from lumbargrade.crops import cut_crops
 from lumbargrade.labels import TARGETS, View
 from lumbargrade.point_sets import mean_landmarks, shared_crops
@@ -61,6 +61,11 @@ def test_points_share_a_crop_on_one_slice_within_the_given_distance(
     same = shared_crops(VOLUMES, [base, moved], CROPS, merge_px)
     assert same[0].tolist() == [0] * 25
     assert np.flatnonzero(same[1] == 0).tolist() == list(shared)
+    halved = CROPS.model_copy(update={"view_side_mm": ViewSides(axial_t2=CROPS.side_mm / 2)})
+    of_halved = shared_crops(VOLUMES, [base, moved], halved, merge_px)
+    nearer = shared_crops(VOLUMES, [base, moved], CROPS, merge_px / 2)
+    assert of_halved[:, :15].tolist() == same[:, :15].tolist()
+    assert of_halved[:, 15:].tolist() == nearer[:, 15:].tolist()
 
 
 def test_a_shared_crop_is_encoded_once_and_answers_are_those_of_the_crop_given() -> None:

@@ -4,10 +4,11 @@ What must stay true: the resolved settings are saved with every run; variants ar
 copies of code.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from lumbargrade.labels import View
 from lumbargrade.settings import Settings
 
 
@@ -148,13 +149,23 @@ class DetectorMember(Settings):
     detector: DetectorSettings
 
 
+class ViewSides(Settings):
+    """A crop's side in mm for single views; None for that of all."""
+
+    sagittal_t2: float | None = Field(default=None, gt=0)
+    sagittal_t1: float | None = Field(default=None, gt=0)
+    axial_t2: float | None = Field(default=None, gt=0)
+
+
 class CropSettings(Settings):
     """Crops in true geometry around each landmark."""
 
-    SILENT: ClassVar[frozenset[str]] = frozenset({"xy", "mask"})
+    SILENT: ClassVar[frozenset[str]] = frozenset({"view_side_mm", "xy", "mask"})
     slices: int = Field(default=5, ge=1)
     size_px: int = Field(default=64, ge=16)
     side_mm: float = Field(default=42.0, gt=0)
+    view_side_mm: ViewSides = ViewSides()
+    """Another side for some views, in the same number of pixels."""
     grid_px: int | None = Field(default=None, ge=64)
     """To compare: instead of ``side_mm``, cut ``size_px`` of the slice resized to a square of this
     many pixels, whatever its spacing and proportions (the reference: 64 of 512)."""
@@ -163,6 +174,18 @@ class CropSettings(Settings):
     detector's heatmap has the structure on that slice."""
     mask: bool = False
     """Show the classifier, as a second channel, where the detector sees the structure."""
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_large(self) -> Self:
+        if self.grid_px is not None and self.view_side_mm != ViewSides():
+            raise ValueError("grid_px takes the place of millimetres, so view_side_mm says nothing")
+        return self
+
+    def for_view(self, view: View) -> Self:
+        """These settings with ``side_mm`` as it is for the crops of one view."""
+        own: float | None = getattr(self.view_side_mm, view.value)
+        side_mm = self.side_mm if own is None else own
+        return self.model_copy(update={"side_mm": side_mm, "view_side_mm": ViewSides()})
 
     @property
     def follow(self) -> bool:

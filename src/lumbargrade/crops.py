@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from lumbargrade.arrays import Affine, Point
-from lumbargrade.config import CropSettings
+from lumbargrade.config import CropSettings, ViewSides
 from lumbargrade.geometry import Location, locate, spacing_of
 from lumbargrade.labels import View
 from lumbargrade.records import Crop, Landmark, ViewVolume
@@ -54,11 +54,17 @@ def cut_crops(
 def wider(settings: CropSettings, *, margin_px: int, margin_slices: int) -> CropSettings:
     """Settings of crops of the same pixel size in mm, larger on every side, to be jittered."""
     size = settings.size_px + 2 * margin_px
+    grown = size / settings.size_px
+    sides = {
+        view: None if side_mm is None else side_mm * grown
+        for view, side_mm in settings.view_side_mm.model_dump().items()
+    }
     return settings.model_copy(
         update={
             "slices": settings.slices + 2 * margin_slices,
             "size_px": size,
-            "side_mm": settings.side_mm * size / settings.size_px,
+            "side_mm": settings.side_mm * grown,
+            "view_side_mm": ViewSides(**sides),
         }
     )
 
@@ -71,7 +77,7 @@ def _cut(
         return None
     if view not in volumes:
         raise ValueError(f"{landmark.target.column} has a position, but the study has no {view}")
-    volume = volumes[view]
+    volume, settings = volumes[view], settings.for_view(view)
     shapes = np.array([image.shape for image in volume.slices])
     middle = locate(volume.affines, shapes, landmark.position_lps_mm)
     indices = stack_neighbours(volume.stack_ids, middle.slice_index, settings.slices)

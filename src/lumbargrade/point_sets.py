@@ -89,7 +89,7 @@ def _apart_px(
     volume: ViewVolume, middle: int, landmark: Landmark, other: Landmark, settings: CropSettings
 ) -> float:
     """Distance of two crops with one middle slice, in their pixels; the largest of their slices."""
-    dynamic = settings.xy == "dynamic"
+    settings, dynamic = settings.for_view(volume.view), settings.xy == "dynamic"
     around = stack_neighbours(volume.stack_ids, middle, settings.slices if dynamic else 1)
     shown = [index for index in around if index is not None]
     affines = volume.affines[shown]

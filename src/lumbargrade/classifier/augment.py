@@ -51,7 +51,8 @@ def margin_px(crops: CropSettings, settings: AugmentSettings) -> int:
     corner = np.cos(angle) + np.sin(angle)
     half = crops.size_px / 2
     reach_mm = REACH_MM if settings.jitter_from_found else 2 * settings.point_jitter_mm
-    shift = reach_mm / (crops.side_mm / crops.size_px)
+    smallest_mm = min(crops.for_view(view).side_mm for view in VIEWS)
+    shift = reach_mm / (smallest_mm / crops.size_px)
     return int(np.ceil(half * corner * (1 + settings.scale) - half + shift))
 
 
@@ -105,7 +106,8 @@ def _draw(
     if errors is not None:
         found = errors.draw(rng)
         shift_mm = found[:, :0:-1].T
-    shift_px = shift_mm * crops.size_px / crops.side_mm
+    side_mm = np.array([crops.for_view(view).side_mm for view in VIEWS])[VIEW_OF_TARGET]
+    shift_px = shift_mm * crops.size_px / side_mm
     zoom = scale * crops.size_px / wide
     cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     theta = np.array(
