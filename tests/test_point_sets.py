@@ -1,15 +1,18 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from fake_prepared import PIXEL_MM, fake_landmarks, fake_volume
-from lumbargrade.classifier.infer import Classifier, grade_crops, grade_point_sets
+from lumbargrade.classifier.augment import mirror_study
+from lumbargrade.classifier.dataset import collect_crops, to_batch
+from lumbargrade.classifier.infer import Classifier, grade_crops, grade_point_sets, grade_studies
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import ClassifierSettings, CropSettings, ViewSides
 from lumbargrade.crops import cut_crops
-from lumbargrade.labels import TARGETS, View
+from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
 from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.records import Landmark
 
@@ -85,3 +88,28 @@ def test_a_shared_crop_is_encoded_once_and_answers_are_those_of_the_crop_given()
     np.testing.assert_allclose(together[1], alone[0], atol=1e-6)
     np.testing.assert_allclose(together[2], alone[2], atol=1e-6)
     assert np.abs(alone[2] - alone[0]).max() > 1e-4
+
+
+def test_asked_about_mirror_images_too_a_study_and_its_mirror_image_get_the_same_answers() -> None:
+    torch.manual_seed(0)
+    model = GradeClassifier(ClassifierSettings(encoder="test_resnet", lstm_hidden=8)).eval()
+    one_way, both = (
+        Classifier(
+            model=model, crops=CROPS, weighted=False, mirrored=mirrored, device=torch.device("cpu")
+        )
+        for mirrored in (False, True)
+    )
+    study = collect_crops("1", cut_crops(VOLUMES, landmarks(), CROPS), np.zeros(25, int), CROPS)
+    swapped = mirror_study(to_batch([study]))
+    mirror = replace(study, pixels=swapped.pixels[0].numpy())
+    answers = grade_studies(both, [study, mirror])
+    np.testing.assert_array_equal(answers[1], answers[0][MIRROR_TARGET])
+    alone = grade_studies(one_way, [study, mirror])
+    np.testing.assert_allclose(answers[0], (alone[0] + alone[1][MIRROR_TARGET]) / 2, atol=1e-9)
+    assert np.abs(alone[1] - alone[0][MIRROR_TARGET]).max() > 1e-4
+
+    sets = [landmarks(), landmarks((0, 1, 0), without=24)]  # 24's mirror image is 19
+    crops = [cut_crops(VOLUMES, item, CROPS) for item in sets]
+    together = grade_point_sets(both, crops, shared_crops(VOLUMES, sets, CROPS, 1.0))
+    for given, expected in zip(together, (crops[0], [*crops[0][:24], None]), strict=True):
+        np.testing.assert_allclose(given, grade_crops(both, expected), atol=1e-6)

@@ -253,7 +253,7 @@ class SequenceSettings(Settings):
 class ClassifierSettings(Settings):
     """Stage 2: 2.5-D classifier with a sequence model over the crops."""
 
-    SILENT: ClassVar[frozenset[str]] = frozenset({"encoders", "slices_as"})
+    SILENT: ClassVar[frozenset[str]] = frozenset({"encoders", "slices_as", "answer_mirrored"})
     encoder: str = "regnety_002"
     encoder_weights: str = "none"
     """As in the detectors."""
@@ -274,6 +274,9 @@ class ClassifierSettings(Settings):
     """Give every level a bias of its own in each head."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     augment: AugmentSettings = AugmentSettings()
+    answer_mirrored: bool = False
+    """Answer with the mean over the study and its mirror image (left and right exchanged), at
+    twice the work of an answer."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each training target that is spread evenly over the grades (step 1)."""
     weighted_from_start: bool = False

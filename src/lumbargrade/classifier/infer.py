@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
+from lumbargrade.classifier.augment import mirror_study
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, collect_crops, to_batch
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import ClassifierMember, CropSettings
 from lumbargrade.crops import PIXEL_SCALE
-from lumbargrade.labels import GRADE_WEIGHTS, MISSING_GRADE, TARGETS
+from lumbargrade.labels import GRADE_WEIGHTS, MIRROR_TARGET, MISSING_GRADE, TARGETS
 from lumbargrade.records import Crop
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, load_weights
 
@@ -33,6 +34,8 @@ class Classifier:
     """How the crops it grades must be cut."""
     weighted: bool
     """Trained on the metric, so that its softmax is q."""
+    mirrored: bool = False
+    """Asked about the study and about its mirror image, for the mean of both."""
     device: torch.device
 
 
@@ -52,6 +55,7 @@ def load_classifier(folder: Path, device: str = "cpu") -> Classifier:
         model=model.to(device).eval(),
         crops=settings.crops,
         weighted=settings.classifier.answers_are_weighted,
+        mirrored=settings.classifier.answer_mirrored,
         device=torch.device(device),
     )
 
@@ -88,18 +92,21 @@ def grade_point_sets(
     """
     unlabelled = np.full(len(TARGETS), MISSING_GRADE)
     batch = to_batch([collect_crops("", of_set, unlabelled, classifier.crops) for of_set in crops])
-    return probabilities(
-        classifier.model, batch, weighted=classifier.weighted, same_as=torch.from_numpy(same_as)
-    )
+    return _answers(classifier, batch, torch.from_numpy(same_as))
 
 
 def grade_studies(classifier: Classifier, studies: Sequence[StudyCrops]) -> StudyProbabilities:
     """Grade several studies whose crops are in memory; labels are not looked at."""
-    answers = [
-        probabilities(classifier.model, to_batch([study]), weighted=classifier.weighted)
-        for study in studies
-    ]
-    return np.concatenate(answers)
+    return np.concatenate([_answers(classifier, to_batch([study])) for study in studies])
+
+
+def _answers(
+    classifier: Classifier, batch: CropBatch, same_as: Tensor | None = None
+) -> StudyProbabilities:
+    return probabilities(
+        classifier.model, batch,
+        weighted=classifier.weighted, mirrored=classifier.mirrored, same_as=same_as,
+    )  # fmt: skip
 
 
 def probabilities(
@@ -107,6 +114,7 @@ def probabilities(
     batch: CropBatch,
     *,
     weighted: bool,
+    mirrored: bool = False,
     same_as: Tensor | None = None,
 ) -> StudyProbabilities:
     """Probabilities p of the grades of a batch, in float64.
@@ -115,8 +123,15 @@ def probabilities(
         model: in eval mode.
         batch: crops of the final size.
         weighted: the model's softmax is q ∝ (1, 2, 4) · p.
+        mirrored: the mean of these and of the answers to the studies' mirror images.
         same_as: (study, 25), which of these studies has the same crop; None where all differ.
     """
+    if mirrored:
+        swapped = None if same_as is None else same_as[:, MIRROR_TARGET]
+        same = probabilities(model, batch, weighted=weighted, same_as=same_as)
+        other = probabilities(model, mirror_study(batch), weighted=weighted, same_as=swapped)
+        mean: StudyProbabilities = (same + other[:, MIRROR_TARGET]) / 2
+        return mean
     device = next(model.parameters()).device
     with torch.inference_mode():
         images = batch.pixels.to(device).float() / PIXEL_SCALE

@@ -90,6 +90,7 @@ class ClassifierTask:
         self.batch_size = fit_settings.batch_size
         self.seed = seed
         self.weighted = weighted
+        self.mirrored = member.classifier.answer_mirrored
         self.share = WHOLE
 
     def steps_per_epoch(self) -> int:
@@ -144,7 +145,9 @@ class ClassifierTask:
         labels = stacked_labels(self.validation)
         answers = np.concatenate(
             [
-                probabilities(model, to_batch(studies), weighted=self.weighted)
+                probabilities(
+                    model, to_batch(studies), weighted=self.weighted, mirrored=self.mirrored
+                )
                 for studies in _groups(self.validation, VALIDATION_STUDIES_AT_ONCE)
             ]
         )
