@@ -1,6 +1,6 @@
 """Folds by patient over real 2-D slices: how well does a detector find patients it never saw?
 
-    python tools/slice_folds.py RECIPE COORDINATES --out DIR [--data CACHE] [--set KEY=VALUE ...]
+    python tools/slice_folds.py RECIPE COORDINATES --out DIR [--data CACHE] [--set KEY=VALUE]...
 
 For each fold a sagittal T2 detector is trained without the fold's slices, on the recipe's studies
 beside the other slices (--data), else on the other slices alone (as `sagittal_t2.extra_slices.

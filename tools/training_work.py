@@ -1,6 +1,6 @@
 """How much arithmetic a recipe with folds asks for, counted without doing any of it.
 
-    python tools/training_work.py recipes/rsna_single.yaml [--studies 1975] [--set key=value ...]
+    python tools/training_work.py recipes/rsna_single.yaml [--studies 1975] [--set KEY=VALUE]...
 
 Forward passes are counted on tensors without contents (convolutions and matrix products; recurrent
 layers, augmentation and reading are left out). A training step counts three times its forward pass.
