@@ -222,7 +222,8 @@ class AugmentSettings(Settings):
     rotate_deg: float = Field(default=15.0, ge=0, le=45)
     scale: float = Field(default=0.1, ge=0, lt=0.5)
     point_jitter_mm: float = Field(default=1.5, ge=0)
-    """Standard deviation of a shift in the plane, along either axis."""
+    """Standard deviation of a shift in the plane, along either axis. With ``grid_px`` a mm is a
+    pixel of ``side_mm`` all the same."""
     slice_jitter_probability: float = Field(default=0.2, ge=0, le=1)
     """Of taking the crop one slice off."""
     jitter_from_found: bool = False
