@@ -69,6 +69,7 @@ class FakePredictor:
             landmarks=landmarks,
             crops=tuple(cut_crops(volumes, landmarks, self.crops)),
             volumes=volumes,
+            seen=volumes,
             sop_instances_sha256=sop_instances_sha256(study),
         )
 

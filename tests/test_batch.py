@@ -191,3 +191,14 @@ def test_grading_alone_writes_nothing(dataset: Path, tmp_path: Path) -> None:
     )
     assert seen == results
     assert not list(tmp_path.iterdir())
+
+
+def test_tables_hold_nothing_of_an_earlier_call_when_every_study_fails(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "in", "101")
+    predict(FakePredictor(), find_all_studies([dataset]), tmp_path / "out")
+    break_study(dataset, "101")
+    (result,) = predict(FakePredictor(), find_all_studies([dataset]), tmp_path / "out", force=True)
+    assert result.outcome is Outcome.FAILED
+    assert "slices cannot be decoded: 9001/" in result.error
+    assert read_submission(tmp_path / "out" / "predictions.csv").row_ids == ()
+    assert read_points(tmp_path / "out" / "points.csv") == ()

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from lumbargrade.atomic_files import WriteError
 from lumbargrade.cli import app
 from lumbargrade.competition import write_submission, write_table
 from lumbargrade.competition.answers import POINT_COLUMNS
@@ -17,6 +19,7 @@ from lumbargrade.dicom.write_mr import HeaderProfile, MrSeries, MrSlice, write_m
 from lumbargrade.labels import GRADES
 from lumbargrade.metric import competition_metric, reweight_for_metric
 from lumbargrade.records import InvalidStudyError
+from lumbargrade.settings import ConfigError
 
 LINE = ("100", "7", 3, "Spinal Canal Stenosis", "L3/L4", 20.0, 10.0)
 
@@ -339,3 +342,44 @@ def test_evaluate_points_lists_the_farthest_points_and_draws(tmp_path: Path) -> 
     table = run(*arguments, "--bootstrap", "20").stdout
     assert "100.0%" in table
     assert "3 → 4" in table
+
+
+def test_a_folder_as_truth_is_its_table_with_all_that_lies_beside_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "submission.csv", folder / "oracle.csv")
+    table = document_of(*score_arguments(folder))
+    truth = ("evaluate", "--truth", folder, "--submission", folder / "submission.csv")
+    assert document_of(*truth) == table
+    assert table["floor"] == table["score"]
+    write_images(tmp_path)
+    command, _, marked, *rest = write_points(tmp_path)
+    document = document_of(command, "--truth", Path(marked).parent, *rest)
+    assert document == document_of(command, "--truth", marked, *rest)
+    assert document["all"]["median_px"] is not None
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_tables_that_are_no_text_or_no_file_are_named(folder: Path, command: str) -> None:
+    def words(submission: Path) -> tuple[str | Path, ...]:
+        if command == "compare":
+            return (command, folder / "plain.csv", submission, "--truth", folder / "train.csv")
+        return (command, "--truth", folder / "train.csv", "--submission", submission)
+
+    latin = folder / "latin.csv"
+    latin.write_bytes((folder / "submission.csv").read_bytes() + b"\xe9")
+    result = run(*words(latin))
+    assert isinstance(result.exception, InvalidStudyError)
+    assert f"{latin}: not a text file in UTF-8" in str(result.exception)
+    place = folder / "place"
+    place.mkdir()
+    result = run(*words(place))
+    assert isinstance(result.exception, (InvalidStudyError, ConfigError))
+    assert str(place) in str(result.exception)
+
+
+def test_figures_are_told_before_pictures_that_cannot_be_drawn(folder: Path) -> None:
+    (folder / "inside").write_text("a file in the way")
+    result = run(*score_arguments(folder), "--json", "--plots", folder / "inside" / "plots")
+    assert isinstance(result.exception, WriteError)
+    assert json.loads(result.stdout)["studies"] == 40

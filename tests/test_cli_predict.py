@@ -12,6 +12,7 @@ from fake_records import MODELS_HASH, FakePredictor
 from lumbargrade.cli import app
 from lumbargrade.competition import read_submission
 from lumbargrade.labels import TARGETS
+from lumbargrade.records import InvalidStudyError
 from lumbargrade.settings import ConfigError
 
 
@@ -120,3 +121,31 @@ def test_demo_shows_the_truth_and_keeps_its_images(
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
         *("101", "points.csv", "predictions.csv", "study"),
     ]
+
+
+def test_what_can_be_no_device_is_refused_though_nothing_is_left_to_do(
+    dataset: Path, tmp_path: Path
+) -> None:
+    assert run("predict", dataset, "--out", tmp_path).exit_code == 0
+    assert run("predict", dataset, "--out", tmp_path).exit_code == 0
+    result = run("predict", dataset, "--out", tmp_path, "--device", "gpu")
+    assert result.exit_code == 2
+    assert "none of auto, cpu, cuda, cuda:N, mps" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("studies", [(), ("101", "102")])
+def test_demo_refuses_images_that_it_did_not_make(tmp_path: Path, studies: tuple[str, ...]) -> None:
+    (tmp_path / "study").mkdir()
+    if studies:
+        write_dataset(tmp_path / "study", *studies)
+    result = run("demo", "--out", tmp_path)
+    assert isinstance(result.exception, InvalidStudyError)
+    assert f"{tmp_path / 'study'} holds {len(studies)} studies" in str(result.exception)
+
+
+def test_demo_says_why_its_study_cannot_be_read(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "study", "101")
+    break_study(tmp_path / "study", "101")
+    result = run("demo", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "101: no usable view" in result.stderr

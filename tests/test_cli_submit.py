@@ -131,3 +131,13 @@ def test_an_estimate_or_a_file_must_be_asked_for(tmp_path: Path) -> None:
     result = run("submit", dataset)
     assert result.exit_code == 2
     assert "--estimate" in result.stderr
+
+
+def test_a_table_of_views_that_is_no_utf_8_loses_no_row(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "in", "201", split="test")
+    (dataset / "test_series_descriptions.csv").write_bytes(
+        "study_id,series_id,series_description\n201,9001,Sagittal T2/STIR é\n".encode("latin-1")
+    )
+    result = run("submit", dataset, "--out", tmp_path / "s.csv")
+    assert result.exit_code in (0, 1), result.output
+    assert studies_of(tmp_path / "s.csv") == ["201"]

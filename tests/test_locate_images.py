@@ -23,7 +23,7 @@ from lumbargrade.locate_images import (
     whole_spine_shift,
 )
 from lumbargrade.plain_images import one_slice_volume
-from lumbargrade.records import ViewVolume
+from lumbargrade.records import InvalidStudyError, ViewVolume
 from lumbargrade.training.checkpoint import CONFIG, WEIGHTS, save_weights
 
 REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data" / "lumbar_coordinates"
@@ -140,6 +140,7 @@ def test_the_command_writes_one_json_document(
     assert (document["images"], document["points"]) == (2, 10)
     told = CliRunner().invoke(app, ["locate-images", str(coordinates)])
     assert "10 points on 2 images" in told.stdout
+    assert "not a medical device" in told.stdout
     drawn = CliRunner().invoke(
         app, ["locate-images", str(coordinates), "--json", "--sheet", str(tmp_path / "s.png")]
     )
@@ -176,3 +177,11 @@ def test_one_point_off_is_no_shift_and_absent_levels_do_not_hide_one() -> None:
     shifted = truth() + np.array([0.0, 30.0])
     present = np.array([False, True, True, True, True])
     assert whole_spine_shift(ImagePoints(found=shifted, truth=points, present=present)) == 1
+
+
+def test_a_table_that_marks_no_point_is_refused_by_name(coordinates: Path, tmp_path: Path) -> None:
+    header = (coordinates / "coords_pretrain.csv").read_text().split("\n")[0]
+    (tmp_path / "coords_pretrain.csv").write_text(header + "\n")
+    result = CliRunner().invoke(app, ["locate-images", str(tmp_path), "--json"])
+    assert isinstance(result.exception, InvalidStudyError)  # ``main`` makes it exit code 3
+    assert f"{tmp_path}: its table marks no point" in str(result.exception)

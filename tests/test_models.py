@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from lumbargrade.bundle import strip_run
+from lumbargrade.calibration import Calibration
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.models import (
     MemberEntry,
@@ -149,3 +150,18 @@ def test_the_fast_set_keeps_one_classifier_and_no_weights(tmp_path: Path) -> Non
     assert models.calibration is not None
     assert models.calibration.read_text() == "temperature: 2.0\n"
     assert not list((tmp_path / "fast").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "weights.safetensors"])
+def test_a_member_that_lacks_a_file_is_no_trained_member(tmp_path: Path, name: str) -> None:
+    make_folder(tmp_path)
+    (tmp_path / "members" / "grades" / "fold1" / name).unlink()
+    with pytest.raises(ConfigError, match=rf"grades/fold1 is no trained member: .* no {name}"):
+        open_models(tmp_path)
+
+
+def test_a_calibration_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.yaml"
+    path.write_bytes(b"canal: \xff\n")
+    with pytest.raises(ConfigError, match=r"calibration.yaml: not a text file in UTF-8"):
+        Calibration.from_yaml(path)

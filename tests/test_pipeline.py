@@ -27,6 +27,7 @@ from lumbargrade.config import (
     DetectorSettings,
 )
 from lumbargrade.detector.model import Detector, build_detector
+from lumbargrade.dicom import find_studies, read_study
 from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.labels import TARGETS, VIEWS, Flag, View
 from lumbargrade.metric import reweight_for_metric
@@ -38,6 +39,7 @@ from lumbargrade.models import (
     write_confidences,
     write_manifest,
 )
+from lumbargrade.outputs import grades_document
 from lumbargrade.pipeline import UNCERTAIN_BELOW, Pipeline, choose_device
 from lumbargrade.point_confidence import DetectorFit, PointConfidence
 from lumbargrade.records import Crop, Landmark, Series, ViewVolume
@@ -183,6 +185,8 @@ def test_thin_slices_are_seen_as_averages_and_reported_as_stored(stages: dict[st
         assert len(volume.slices) == stored
         seen = len(stages["seen"][view].slices)
         assert seen == stored if view is View.AXIAL_T2 else seen <= stored / 4
+        entry = grades_document(prediction)["views"][view.value]
+        assert entry["slices"] == sum(item["slices"] for item in entry["series"]) == seen
     uids = {item.sop_instance_uid for series in thin.series for item in series.slices}
     found = [point for point in prediction.grades.points if point is not None]
     assert len(found) > 20
@@ -301,3 +305,22 @@ def test_importing_the_package_loads_neither_torch_nor_pydicom() -> None:
         "assert not hasattr(lumbargrade, 'nothing')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_damaged_weights_are_named(untrained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(untrained, folder)
+    weights = next(iter(open_models(folder).classifiers)) / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match=f"{weights} holds no weights that can be read"):
+        Pipeline.load(folder, "cpu")
+
+
+def test_models_and_studies_can_be_given_as_strings(untrained: Path, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "in", "101")
+    pipeline = Pipeline.load(str(untrained), "cpu")
+    (files,) = find_studies(str(tmp_path / "in"))
+    grades = pipeline.predict(read_study(str(tmp_path / "in")))
+    assert grades.study_id == files.study_id == "101"
+    with pytest.raises(ConfigError, match="neither a folder nosuch nor bundled models"):
+        Pipeline.load("nosuch", "cpu")

@@ -15,7 +15,13 @@ from typing import Protocol, runtime_checkable
 from lumbargrade.dicom import StudyFiles, read_study, sop_instances_sha256
 from lumbargrade.dicom.files import find
 from lumbargrade.dicom.slice_header import short_name
-from lumbargrade.outputs import finished_grades, study_folder, write_prediction, write_summary
+from lumbargrade.outputs import (
+    finished_grades,
+    has_summary,
+    study_folder,
+    write_prediction,
+    write_summary,
+)
 from lumbargrade.prediction import Prediction
 from lumbargrade.records import Grades, InvalidStudyError, Study
 from lumbargrade.report.html import render_report
@@ -141,7 +147,7 @@ def predict_batch(
     work = partial(_predict, load=loaded, out=out, models_hash=models_hash, force=force)
     results = _each(studies, work, on_result, workers=workers)
     grades = [result.grades for result in results if result.grades is not None]
-    if grades:
+    if grades or has_summary(out):
         write_summary(out, grades)
     return results
 

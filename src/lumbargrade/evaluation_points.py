@@ -89,9 +89,8 @@ class PointEvaluation:
     """None where nothing was drawn."""
 
 
-def slices_beside(truth: Path) -> ReadSlice | None:
-    """A reader of the slices in ``train_images/`` beside a table; None where there is none."""
-    dataset = truth.parent
+def slices_of(dataset: Path) -> ReadSlice | None:
+    """A reader of the slices in a dataset's ``train_images/``; None where there is none."""
     if not image_folder(dataset).is_dir():
         return None
 

@@ -26,6 +26,9 @@ CALIBRATION = "calibration.yaml"
 POINT_CONFIDENCE = "point_confidence.yaml"
 MEMBERS = "members"
 
+MEMBER_FILES = ("config.yaml", "weights.safetensors")
+"""What a trained member holds, as ``training/checkpoint.py`` names it."""
+
 DEFAULT_SET = "default"
 """The bundled set that answers where no models are named."""
 
@@ -208,6 +211,9 @@ def _member_paths(folder: Path, members: Sequence[MemberEntry]) -> tuple[Path, .
     for path in paths:
         if not path.is_dir():
             raise ConfigError(f"{folder}: its manifest lists {path}, which is not there")
+        absent = [name for name in MEMBER_FILES if not (path / name).is_file()]
+        if absent:
+            raise ConfigError(f"{path} is no trained member: it holds no {', no '.join(absent)}")
     return paths
 
 

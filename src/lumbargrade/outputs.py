@@ -70,7 +70,7 @@ def grades_document(prediction: Prediction) -> dict[str, Any]:
 
 
 def _view_entry(prediction: Prediction, view: View) -> dict[str, Any] | None:
-    volume = prediction.volumes.get(view)
+    volume = prediction.seen.get(view)
     if volume is None:
         return None
     pairs = np.stack([volume.series_index, volume.slice_index], axis=1)
@@ -217,6 +217,11 @@ def _point_of_entry(
         return None
     fields = {**entry, "position_lps_mm": np.array(entry["position_lps_mm"], dtype=np.float64)}
     return PointOnSlice(series_id=series_ids[entry["series_uid"]], **fields)
+
+
+def has_summary(out: Path) -> bool:
+    """Whether tables over several studies lie in a folder."""
+    return (out / PREDICTIONS_CSV).exists()
 
 
 def write_summary(out: Path, grades: Iterable[Grades]) -> None:

@@ -28,7 +28,7 @@ from lumbargrade.detector.model import Detector
 from lumbargrade.dicom import sop_instances_sha256
 from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.labels import TARGETS, VIEWS, Flag, View
-from lumbargrade.models import ModelFolder, open_models
+from lumbargrade.models import ModelFolder, named_models, open_models
 from lumbargrade.passes import Pass, every_pass, passes_of
 from lumbargrade.point_confidence import PointConfidence
 from lumbargrade.point_sets import mean_landmarks, shared_crops
@@ -67,19 +67,20 @@ class Pipeline:
 
     @classmethod
     def load(
-        cls, models: Path | None = None, device: str = "auto", *, threads: int | None = None
+        cls, models: Path | str | None = None, device: str = "auto", *, threads: int | None = None
     ) -> Self:
         """Load a model folder, and set the process up for running networks.
 
         Args:
-            models: a run or bundled folder; None for the bundled models.
+            models: a run or bundled folder, or a bundled set by its name (a string); None for the
+                bundled default set.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
             threads: for one operation; None for as many as there are cores.
 
         Raises:
             ConfigError: no such device here, or no model folder.
         """
-        folder = open_models(models)
+        folder = open_models(named_models(models) if isinstance(models, str) else models)
         where = choose_device(device)
         prepare_for_networks(threads)
         ensemble = folder.ensemble
@@ -141,6 +142,7 @@ class Pipeline:
             landmarks=landmarks,
             crops=tuple(cut_crops(seen, landmarks, self.classifiers[0].crops)),
             volumes=volumes,
+            seen=seen,
             sop_instances_sha256=sop_instances_sha256(study),
         )
 

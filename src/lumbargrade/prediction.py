@@ -33,8 +33,10 @@ class Prediction:
     crops: tuple[Crop | None, ...]
     """None where a target has no point."""
     volumes: Mapping[View, ViewVolume]
-    """All stored slices of the views; a missing one has no entry. Detectors and crops see averages
-    of thin ones, see :func:`lumbargrade.thick_slices.thick_study`."""
+    """All stored slices of the views; a missing one has no entry."""
+    seen: Mapping[View, ViewVolume]
+    """What detectors and crops see: the same, but averages of thin slices, see
+    :func:`lumbargrade.thick_slices.thick_study`."""
     sop_instances_sha256: str
     """Names the DICOM instances that the study was read from."""
 

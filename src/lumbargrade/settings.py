@@ -43,7 +43,11 @@ class Settings(BaseModel):
     @classmethod
     def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Self:
         """Read settings from a YAML file, with dotted-key overrides on top."""
-        data = _parse_yaml(path.read_text(), str(path)) or {}
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not a text file in UTF-8 ({error.reason})") from error
+        data = _parse_yaml(text, str(path)) or {}
         if not isinstance(data, dict):
             raise ConfigError(
                 f"{path}: expected settings (key: value), found {type(data).__name__}"

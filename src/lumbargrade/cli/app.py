@@ -30,6 +30,9 @@ app = typer.Typer(
 
 stderr = Console(stderr=True)
 
+DISCLAIMER = "research use only, not a medical device"
+"""Wherever a person reads a result in a terminal."""
+
 
 @app.callback()
 def group() -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
+from lumbargrade.cli.device_option import Device
 from lumbargrade.cli.models_option import Models
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def bench(
         ),
     ] = None,
     models: Models = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     studies: Annotated[int, typer.Option(min=1, help="Studies to measure on.")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 3,
     as_json: Annotated[

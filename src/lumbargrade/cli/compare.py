@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lumbargrade.cli.app import app
+from lumbargrade.cli.app import DISCLAIMER, app
 from lumbargrade.settings import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def compare(
         typer.echo(json.dumps(comparison_document(found), allow_nan=False))
     else:
         Console().print(comparison_table(found))
-        typer.echo(f"{verdict_words(found)}; research use only, not a medical device")
+        typer.echo(f"{verdict_words(found)}; {DISCLAIMER}")
 
 
 def answer_tables(path: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lumbargrade.cli.app import app, progress_bar, stderr
+from lumbargrade.cli.app import EXIT_SOME_FAILED, app, progress_bar, stderr
 
 DEMO_SEED = 2035
 """A study of the phantom's test split, never trained on, with all three grades."""
@@ -24,6 +24,7 @@ def demo(
     from lumbargrade.competition import read_labels
     from lumbargrade.models import open_models
     from lumbargrade.outputs import REPORT_HTML, study_folder
+    from lumbargrade.records import InvalidStudyError
 
     models_hash = open_models().hash
     dataset = out / "study"
@@ -31,16 +32,23 @@ def demo(
         with progress_bar("Making a synthetic study", 1) as advance:
             _make_study(dataset)
             advance()
+    studies = find_all_studies([dataset])
+    if len(studies) != 1:
+        raise InvalidStudyError(
+            f"{dataset} holds {len(studies)} studies, expected the one that this command makes: "
+            "remove the folder, or give another --out"
+        )
     with progress_bar("Predicting", 1) as advance:
         (result,) = predict_batch(
             load_pipeline,
-            find_all_studies([dataset]),
+            studies,
             out,
             models_hash=models_hash,
             on_result=lambda _: advance(),
         )
     if result.grades is None:
-        raise RuntimeError(result.error)
+        stderr.print(result.error, style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_SOME_FAILED)
     truth = read_labels(dataset)[result.study_id]
     stderr.print(grades_table(result.grades, truth))
     typer.echo(study_folder(out, result.study_id) / REPORT_HTML)

@@ -57,7 +57,7 @@ def evaluate(
     every_label = read_labels(truth)
     answers = read_submission(submission)
     labels = keep_submitted(every_label, answers) if subset else every_label
-    oracle = truth.parent / ORACLE_FILE
+    oracle = _folder_of(truth) / ORACLE_FILE
 
     def other(path: Path) -> "Aligned":
         return align(labels, read_submission(path), allow_others=True)
@@ -75,14 +75,19 @@ def evaluate(
             seed=seed,
             on_draws=on_draws,
         )
-    if plots is not None:
-        from lumbargrade.plots import plot_scorecard
-
-        _name_plots(plot_scorecard(card, plots))
     if as_json:
         typer.echo(json.dumps(score_document(card), allow_nan=False))
     else:
         Console().print(score_tables(card))
+    if plots is not None:
+        from lumbargrade.plots import plot_scorecard
+
+        _name_plots(plot_scorecard(card, plots))
+
+
+def _folder_of(truth: Path) -> Path:
+    """Where what belongs to a table of truth lies: beside it, or in the folder that was given."""
+    return truth if truth.is_dir() else truth.parent
 
 
 def _name_plots(files: tuple[Path, ...]) -> None:
@@ -120,25 +125,25 @@ def evaluate_points(
     from lumbargrade.competition import read_coordinates, read_points, read_truth
     from lumbargrade.competition.truth import TRUTH_FILE
     from lumbargrade.evaluation_points import evaluate_points as compare
-    from lumbargrade.evaluation_points import slices_beside
+    from lumbargrade.evaluation_points import slices_of
 
     marked, predicted = read_coordinates(truth), read_points(points)
-    exact_file = truth.parent / TRUTH_FILE
+    exact_file = _folder_of(truth) / TRUTH_FILE
     with _drawing(bootstrap, len(marked)) as on_draws:
         evaluation = compare(
             marked,
             predicted,
             exact=read_truth(exact_file) if exact_file.is_file() else None,
-            read_slice=slices_beside(truth),
+            read_slice=slices_of(_folder_of(truth)),
             resamples=bootstrap,
             seed=seed,
             on_draws=on_draws,
         )
-    if plots is not None:
-        from lumbargrade.plots import plot_points
-
-        _name_plots(plot_points(evaluation, plots))
     if as_json:
         typer.echo(json.dumps(point_document(evaluation), allow_nan=False))
     else:
         Console().print(point_tables(evaluation))
+    if plots is not None:
+        from lumbargrade.plots import plot_points
+
+        _name_plots(plot_points(evaluation, plots))

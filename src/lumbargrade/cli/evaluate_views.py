@@ -10,9 +10,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lumbargrade.cli.app import EXIT_SOME_FAILED, app, progress_bar, stderr
+from lumbargrade.cli.app import DISCLAIMER, EXIT_SOME_FAILED, app, progress_bar, stderr
+from lumbargrade.cli.device_option import Device
 from lumbargrade.cli.models_option import Models
-from lumbargrade.cli.predict import Device, load_pipeline
+from lumbargrade.cli.predict import load_pipeline
 from lumbargrade.labels import VIEWS
 from lumbargrade.records import InvalidStudyError
 
@@ -66,7 +67,7 @@ def evaluate_views(
         typer.echo(json.dumps(removals_document(removals), allow_nan=False))
     else:
         Console().print(removals_table(removals))
-        typer.echo("research use only, not a medical device")
+        typer.echo(DISCLAIMER)
     if len(answers) < len(found):
         raise typer.Exit(EXIT_SOME_FAILED)
 

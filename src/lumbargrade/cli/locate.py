@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lumbargrade.cli.app import app, progress_bar, stderr
+from lumbargrade.cli.app import DISCLAIMER, app, progress_bar, stderr
 from lumbargrade.cli.models_option import Models
 
 if TYPE_CHECKING:
@@ -36,15 +36,20 @@ def locate_images(
     import dataclasses
     import json
 
+    import numpy as np
+
     from lumbargrade.competition import read_coordinate_images
     from lumbargrade.detector.infer import load_detector
     from lumbargrade.labels import View
     from lumbargrade.locate_images import locate_images as locate
     from lumbargrade.locate_images import score_points
     from lumbargrade.models import open_models
+    from lumbargrade.records import InvalidStudyError
     from lumbargrade.runtime import prepare_for_networks
 
     images = read_coordinate_images(coordinates)
+    if not any(np.isfinite(image.points).any() for image in images):
+        raise InvalidStudyError(f"{coordinates}: its table marks no point to compare with")
     prepare_for_networks()
     folder, view = open_models(models), View.SAGITTAL_T2
     detector = load_detector(folder.detectors[view][0], image_size=folder.image_sizes[view][0])
@@ -68,7 +73,8 @@ def locate_images(
     typer.echo(
         f"{scores.points} points on {scores.images} images: "
         f"{scores.within_5px:.1%} within 5 px, median {scores.median_px:.2f} px, "
-        f"95 % below {scores.p95_px:.2f} px, {scores.level_correct:.1%} at their own level"
+        f"95 % below {scores.p95_px:.2f} px, {scores.level_correct:.1%} at their own level; "
+        f"{DISCLAIMER}"
     )
 
 

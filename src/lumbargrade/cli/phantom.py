@@ -11,7 +11,10 @@ from lumbargrade.cli.app import app, progress_bar
 @app.command()
 def phantom(
     out: Annotated[
-        Path, typer.Argument(help="Folder for the dataset, in the competition's layout.")
+        Path,
+        typer.Argument(
+            file_okay=False, help="Folder for the dataset, in the competition's layout."
+        ),
     ],
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first study.")] = 0,

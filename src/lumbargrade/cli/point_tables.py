@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lumbargrade.cli.app import DISCLAIMER
 from lumbargrade.cli.point_document import WORST_POINTS
 from lumbargrade.evaluation_points import PointEvaluation, PointFigures
 from lumbargrade.labels import VIEWS, Condition, Family
@@ -19,7 +20,6 @@ from lumbargrade.point_intervals import FigureIntervals
 from lumbargrade.point_reliability import score_reliability
 
 NO_VALUE = "–"
-FOOTNOTE = "research use only, not a medical device"
 _SHORT = {Family.CANAL: "canal", Family.FORAMINAL: "foram.", Family.SUBARTICULAR: "subart."}
 _TITLE_STYLE = "bold"
 _NOTE_STYLE = "dim"
@@ -49,7 +49,7 @@ def point_tables(evaluation: PointEvaluation) -> RenderableType:
     parts: list[RenderableType] = [
         Text(
             f"{studies}; {evaluation.studies_without_points} more have no predicted point{draws}; "
-            f"{FOOTNOTE}"
+            f"{DISCLAIMER}"
         ),
         Text("\nPoints by view (pixels on the 256 grid)", style=_TITLE_STYLE),
         _views_table(evaluation),

@@ -14,6 +14,7 @@ from lumbargrade.cli.app import (
     progress_bar,
     stderr,
 )
+from lumbargrade.cli.device_option import Device
 from lumbargrade.cli.models_option import Models
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ SHOWN_STUDIES = 3
 """Up to so many studies, the grades are shown as tables."""
 
 WORKERS_HELP = "Processes, which share the cores; each needs about 1 GB."
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
 @app.command()

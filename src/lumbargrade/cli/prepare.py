@@ -15,7 +15,7 @@ def prepare(
     dataset: Annotated[
         Path, typer.Argument(exists=True, help="Folder with studies, or a whole dataset.")
     ],
-    out: Annotated[Path, typer.Option(help="The cache: one folder per study.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="The cache: one folder per study.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     verify: Annotated[
         bool,

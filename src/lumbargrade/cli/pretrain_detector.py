@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lumbargrade.cli.app import app, stderr
-from lumbargrade.cli.training_options import Device
+from lumbargrade.cli.device_option import Device
 from lumbargrade.cli.training_process import training_process
 from lumbargrade.config import DetectorSettings, ExtraSlicesSettings, FitSettings
 from lumbargrade.recipe_settings import Recipe

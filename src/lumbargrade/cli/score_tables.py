@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lumbargrade.breakdown import CellGroup, GroupFigures, GroupKind
+from lumbargrade.cli.app import DISCLAIMER
 from lumbargrade.intervals import GroupIntervals
 from lumbargrade.labels import CONDITIONS, LEVELS, Condition, Grade, Target
 from lumbargrade.metric import FAMILIES, PARTS
@@ -19,7 +20,6 @@ from lumbargrade.resampling import Interval, PairedDifference
 from lumbargrade.scorecard import AGAINST, FLOOR, WEIGHTED_PRIOR, Scorecard
 
 NO_VALUE = "–"
-FOOTNOTE = "research use only, not a medical device"
 _ECE_GRADES = (Grade.MODERATE, Grade.SEVERE)
 """Shown here; the JSON document has all three."""
 _TITLE_STYLE = "bold"
@@ -37,7 +37,7 @@ def score_tables(card: Scorecard) -> RenderableType:
     studies = "1 study" if evaluation.studies == 1 else f"{evaluation.studies} studies"
     draws = f"95 % intervals over {card.intervals.resamples} drawn sets; " if card.intervals else ""
     return Group(
-        Text(f"{studies}, {evaluation.rows} graded rows; {draws}{FOOTNOTE}"),
+        Text(f"{studies}, {evaluation.rows} graded rows; {draws}{DISCLAIMER}"),
         Text("\nWeighted log-loss, lower is better", style=_TITLE_STYLE),
         _parts_table(card),
         Text("below the others: submission minus other, on the same draws", style=_NOTE_STYLE)

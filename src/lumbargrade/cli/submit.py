@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lumbargrade.cli.app import (
+    DISCLAIMER,
     EXIT_NOTHING_READABLE,
     EXIT_SOME_FAILED,
     app,
     progress_bar,
     stderr,
 )
+from lumbargrade.cli.device_option import Device
 from lumbargrade.cli.models_option import Models
-from lumbargrade.cli.predict import Device, load_pipeline, reporter, say_refused
+from lumbargrade.cli.predict import load_pipeline, reporter, say_refused
 
 if TYPE_CHECKING:
     from lumbargrade.submission import Submitted
@@ -101,7 +103,7 @@ def _show(submitted: "Submitted", out: Path) -> None:
     stderr.print(
         f"{submitted.graded} of {submitted.studies} studies graded. Rows that are fall-backs: "
         f"{counts or 'none'}; listed in {fall_backs_file(out).name}. "
-        "Research software, not a medical device.",
+        f"{DISCLAIMER.capitalize()}.",
         markup=False,
         soft_wrap=True,
     )

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lumbargrade.arrays import Labels
+from lumbargrade.cli.app import DISCLAIMER
 from lumbargrade.labels import GRADES, LEVELS, MISSING_GRADE, Condition, Family, Grade, Target
 from lumbargrade.records import Grades
 from lumbargrade.report.words import DISPLAY_CONDITIONS
@@ -59,7 +60,7 @@ def _cell(grades: Grades, truth: Labels | None, target: Target) -> Text:
 
 
 def _caption(grades: Grades, truth: Labels | None) -> Text:
-    lines = ["likeliest grade and its probability; research use only, not a medical device"]
+    lines = [f"likeliest grade and its probability; {DISCLAIMER}"]
     if any(grades.flags):
         lines.append(f"{FLAG_MARK} flagged, the report says why")
     if truth is not None:

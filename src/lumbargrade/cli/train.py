@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from lumbargrade.cli.app import app, stderr
-from lumbargrade.cli.training_options import Data, Device, ExtraSlices, Overrides, RecipeFile
+from lumbargrade.cli.device_option import Device
+from lumbargrade.cli.training_options import Data, ExtraSlices, Overrides, RecipeFile
 from lumbargrade.cli.training_process import training_process
 from lumbargrade.recipe_settings import Recipe
 from lumbargrade.settings import ConfigError, parse_overrides

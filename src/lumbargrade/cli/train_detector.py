@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from lumbargrade.cli.app import app, stderr
-from lumbargrade.cli.training_options import Data, Device, ExtraSlices, Overrides, RecipeFile
+from lumbargrade.cli.device_option import Device
+from lumbargrade.cli.training_options import Data, ExtraSlices, Overrides, RecipeFile
 from lumbargrade.cli.training_process import training_process
 from lumbargrade.labels import View
 from lumbargrade.recipe_settings import Recipe

@@ -31,4 +31,3 @@ ExtraSlices = Annotated[
         help="A 2-D coordinate dataset; the sagittal T2 detector trains on its slices, too.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

@@ -7,6 +7,7 @@ written beside its place and renamed into it, so that a killed run leaves no hal
 import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -92,9 +93,10 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        InvalidStudyError: a column is missing, or a line has too few or too many cells.
+        InvalidStudyError: not a text file in UTF-8; a column is missing, or a line has too few or
+            too many cells.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with _naming(path), path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         header = _read_header(reader, path, columns)
         for cells in reader:
@@ -117,9 +119,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> tuple[tuple[str, ...], .
 
     Raises:
         FileNotFoundError: there is no such file.
-        InvalidStudyError: a column is missing, or a line has too few or too many cells.
+        InvalidStudyError: as for :func:`read_table`.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    with _naming(path):
+        text = path.read_text(encoding="utf-8-sig")
     lines = [line for line in text.split("\n") if line]
     header = _read_header(csv.reader(lines[:1]), path, columns)
     commas = len(header) - 1
@@ -130,6 +133,21 @@ def read_columns(path: Path, columns: Sequence[str]) -> tuple[tuple[str, ...], .
     return tuple(
         tuple(cells[header.index(column) + len(header) :: len(header)]) for column in columns
     )
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file as a whole names it."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise InvalidStudyError(f"{path}: not a text file in UTF-8 ({error.reason})") from None
+    except csv.Error as error:
+        raise InvalidStudyError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InvalidStudyError(f"{path}: {error.strerror}") from None
 
 
 def _read_header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> list[str]:

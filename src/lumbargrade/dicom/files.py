@@ -35,7 +35,7 @@ class Findings:
     """Archives that may hold studies and break a rule; each names archive, entry and rule."""
 
 
-def find_studies(path: Path) -> list[StudyFiles]:
+def find_studies(path: Path | str) -> list[StudyFiles]:
     """Find the studies below a path.
 
     Args:
@@ -48,7 +48,7 @@ def find_studies(path: Path) -> list[StudyFiles]:
     Raises:
         FileNotFoundError: no such path.
     """
-    findings = find(path)
+    findings = find(Path(path))
     for problem in (*findings.problems, *findings.refused_archives):
         _log.warning(problem)
     return list(findings.studies)

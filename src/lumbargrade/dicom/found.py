@@ -200,5 +200,5 @@ class Found:
             return known_views(archived.decode("utf-8-sig", "replace").splitlines())
         if not table.is_file():
             return {}
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             return known_views(file)

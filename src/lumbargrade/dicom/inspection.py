@@ -16,10 +16,15 @@ from lumbargrade.dicom.slice_header import (
     SliceHeader,
     UnreadableFileError,
     read_headers,
+    short_name,
 )
 from lumbargrade.dicom.views import tilts_deg, with_view
-from lumbargrade.labels import VIEWS
+from lumbargrade.geometry import PLANE_OF_VIEW
+from lumbargrade.labels import VIEWS, View
 from lumbargrade.records import SeriesReport
+
+TOLD_REFUSALS = 3
+"""As many refused series a warning names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +105,31 @@ def _study_warnings(headers: Sequence[SliceHeader], choices: Sequence[Choice]) -
             "them, so points may not agree across views"
         )
     served = {candidate.view for candidate in used}
-    return [*warnings, *(f"no series serves {view.words}" for view in VIEWS if view not in served)]
+    return [*warnings, *(_unserved(view, choices) for view in VIEWS if view not in served)]
+
+
+def _unserved(view: View, choices: Sequence[Choice]) -> str:
+    """That a view is missing, and which series of its plane were refused and why."""
+    planes = (PLANE_OF_VIEW[view], None)
+    refused = [
+        series_in_words(choice)
+        for choice in choices
+        if choice.candidate.refusal is not None and choice.candidate.plane in planes
+    ]
+    words = f"no series serves {view.words}"
+    if not refused:
+        return words
+    more = len(refused) - TOLD_REFUSALS
+    told = [*refused[:TOLD_REFUSALS], *([f"and {more} more"] if more > 0 else [])]
+    return f"{words}; refused: {'; '.join(told)}"
+
+
+def series_in_words(choice: Choice) -> str:
+    """A series by its name and its first file, and what became of it."""
+    candidate = choice.candidate
+    first = short_name(candidate.headers[0].path)
+    named = "" if first in choice.reason else f" ({first})"
+    return f"series {candidate.series_id or candidate.series_uid}{named}: {choice.reason}"
 
 
 def _report(choice: Choice) -> SeriesReport:

@@ -15,7 +15,7 @@ import numpy as np
 from lumbargrade.dicom.archive import ArchiveRefusedError, read_entries
 from lumbargrade.dicom.files import find
 from lumbargrade.dicom.found import StudyFiles
-from lumbargrade.dicom.inspection import Inspection, inspect_study
+from lumbargrade.dicom.inspection import Inspection, inspect_study, series_in_words
 from lumbargrade.dicom.pixels import DecodedSlice, UndecodableError, decode
 from lumbargrade.dicom.selection import Choice
 from lumbargrade.dicom.slice_header import SliceHeader, short_name
@@ -28,7 +28,7 @@ MAX_LOST_SHARE = 0.1
 _log = logging.getLogger(__name__)
 
 
-def read_study(source: Path | StudyFiles) -> Study:
+def read_study(source: Path | str | StudyFiles) -> Study:
     """Read one study.
 
     Args:
@@ -41,7 +41,7 @@ def read_study(source: Path | StudyFiles) -> Study:
         FileNotFoundError: no such path.
         InvalidStudyError: no study, more than one, or none of its series can serve.
     """
-    files = source if isinstance(source, StudyFiles) else _only_study(source)
+    files = source if isinstance(source, StudyFiles) else _only_study(Path(source))
     undecodable: dict[str, str] = {}
     lost: list[str] = []
     while True:
@@ -104,10 +104,7 @@ def _series_warnings(used: Sequence[Choice]) -> list[str]:
 
 
 def _nothing_usable(inspection: Inspection) -> str:
-    lines = [
-        f"  series {report.series_id or report.series_uid}: {report.reason}"
-        for report in inspection.reports
-    ]
+    lines = [f"  {series_in_words(choice)}" for choice in inspection.choices]
     if not lines:
         lines = [f"  {warning}" for warning in inspection.warnings]
     return "\n".join([f"study {inspection.study_id}: no usable view", *lines])

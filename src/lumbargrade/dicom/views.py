@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lumbargrade.dicom.candidates import Candidate
 from lumbargrade.dicom.refusals import series_refusal
-from lumbargrade.dicom.slice_header import SliceHeader
+from lumbargrade.dicom.slice_header import SliceHeader, short_name
 from lumbargrade.dicom.weighting import USABLE, Weighting, WeightingFinding, weighting_of
 from lumbargrade.geometry import PLANE_OF_VIEW, Plane, normal_of, tilt_deg
 from lumbargrade.labels import View
@@ -115,8 +115,8 @@ def _weighting(candidate: Candidate) -> tuple[WeightingFinding, str | None]:
         return first, None
     second, other = others[0]
     return first, (
-        f"its slices are weighted differently: {first.weighting} ({one.path}), "
-        f"{second.weighting} ({other.path})"
+        f"its slices are weighted differently: {first.weighting} ({short_name(one.path)}), "
+        f"{second.weighting} ({short_name(other.path)})"
     )
 
 

@@ -29,7 +29,7 @@ from lumbargrade.phantom.streams import Stream, generator
 from lumbargrade.phantom.tissue import Tissue, tissue_signals
 from lumbargrade.phantom.truth import StoredSeries, TruePoint, true_points
 from lumbargrade.phantom.vendors import REASON_OF_KIND, VIEW_OF_KIND, Kind
-from lumbargrade.records import InvalidStudyError
+from lumbargrade.settings import ConfigError
 
 DESCRIPTION_OF_VIEW = {
     View.SAGITTAL_T1: "Sagittal T1",
@@ -115,7 +115,7 @@ def make_study(
             mean equal images.
 
     Raises:
-        InvalidStudyError: the folder holds the study of another variant.
+        ConfigError: the folder holds the study of another variant.
     """
     severity = model.draw_severity(seed)
     spine = with_slip(seed, build_spine(seed), severity)
@@ -168,7 +168,7 @@ def _require_variant(folder: Path, study_id: str, variant: tuple[str, ...]) -> N
     expected = derived_uid("study", study_id, *variant)
     found = {read_headers(path)[0].study_uid for path in sorted(folder.rglob("*.dcm"))[:1]}
     if found != {expected}:
-        raise InvalidStudyError(
+        raise ConfigError(
             f"{folder} holds images made with other settings (halo or profile): expected study "
             f"{expected}, found {', '.join(found) or 'no image'}; choose another folder"
         )

@@ -7,6 +7,7 @@ labels its lines directly, states units and counts, and says that it is not a me
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lumbargrade.atomic_files import make_folder
 from lumbargrade.evaluation_points import PointEvaluation
 from lumbargrade.plots.curves import plot_confusion, plot_reliability, plot_roc
 from lumbargrade.plots.points import (
@@ -66,7 +67,7 @@ def plot_points(evaluation: PointEvaluation, folder: Path) -> tuple[Path, ...]:
 
 
 def _draw(folder: Path, drawings: Mapping[str, Callable[[Path], None]]) -> tuple[Path, ...]:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, draw in drawings.items():
         draw(folder / name)
     return tuple(folder / name for name in drawings)

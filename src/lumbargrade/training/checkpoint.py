@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lumbargrade.atomic_files import make_folder, write_beside
+from lumbargrade.settings import ConfigError
 from lumbargrade.training.rounding import restored
 
 WEIGHTS = "weights.safetensors"
@@ -53,8 +55,17 @@ def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read safetensors; rounded tensors (the bundled models) come back as float32."""
-    return restored(load_file(path))
+    """Read safetensors; rounded tensors (the bundled models) come back as float32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConfigError: it is damaged, or no such file at all.
+    """
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ConfigError(f"{path} holds no weights that can be read: {error}") from error
+    return restored(tensors)
 
 
 def write_metrics(history: Sequence[Mapping[str, float]], folder: Path) -> None:
