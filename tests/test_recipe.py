@@ -86,7 +86,7 @@ def test_a_run_leaves_the_files_it_promises(finished: RunSummary) -> None:
     )]  # fmt: skip
     expected = {"config.yaml", "manifest.json", "calibration.yaml", "split.json"}
     expected |= {"landmarks.jsonl", "points_out_of_fold.csv", "out_of_fold.csv"}
-    expected |= {"point_confidence.yaml"}
+    expected |= {"point_confidence.yaml", "report.html"}
     for member in members:
         expected |= {f"{member}/{name}" for name in (
             "config.yaml", "metrics.jsonl", "weights.safetensors",
@@ -109,6 +109,17 @@ def test_points_and_answers_are_those_of_studies_the_detectors_never_saw(
     answers = read_submission(finished.out / "out_of_fold.csv")
     assert {row.split("_")[0] for row in answers.row_ids} == set(split.classifier_validation)
     np.testing.assert_allclose(answers.probabilities.sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_the_report_tells_the_score_and_who_chose_the_epoch(finished: RunSummary) -> None:
+    page = (finished.out / "report.html").read_text()
+    assert f"{finished.score.score:.4f}" in page
+    count = len(finished.split.classifier_validation)
+    assert f"{count} validation studies" in page
+    assert "they chose the classifier" in page
+    assert "not a medical device" in page
+    for absent in ('id="ensembles"', 'id="risk"', 'id="steps"', str(finished.out)):
+        assert absent not in page
 
 
 def test_the_manifest_names_data_versions_and_seed_but_no_clock_or_path(

@@ -14,7 +14,7 @@ from pathlib import Path
 from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
-from lumbargrade.classifier.train import train_classifier, training_crop_settings
+from lumbargrade.classifier.train import FIRST_STEP, train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
 from lumbargrade.confidence_fits import fit_confidences
 from lumbargrade.config import DetectorSettings
@@ -50,6 +50,14 @@ from lumbargrade.prepared import (
 )
 from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_data, claim_settings, parts_of
+from lumbargrade.run_report.gather import (
+    MEAN_ERROR,
+    SCORE,
+    gather_split,
+    learning_of,
+    oracle_of,
+)
+from lumbargrade.run_report.page import write_run_report
 from lumbargrade.training.checkpoint import is_complete, remove_state
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops
@@ -128,7 +136,9 @@ def run_recipe(
             run.train_detector(view)
         landmarks = run.find_landmarks()
         run.train_classifier(landmarks)
-        return run.judge(landmarks)
+        summary = run.judge(landmarks)
+        run.report(oracle_of(data))
+        return summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +244,22 @@ class _Run:
         )
         self._describe(summary)
         return summary
+
+    def report(self, oracle: Path | None) -> None:
+        """``report.html``: how good the answers to the validation studies are."""
+        learning = [
+            learning_of(view.heading, MEAN_ERROR, self.out / detector_path(view)) for view in VIEWS
+        ]
+        last = self.out / CLASSIFIER_PATH
+        first = [last / FIRST_STEP] if self.recipe.classifier.weighted_fit is not None else []
+        for number, folder in enumerate((*first, last), start=1):
+            title = f"classifier, step {number}" if first else "classifier"
+            learning.append(learning_of(title, SCORE, folder))
+        labels = {
+            study_id: self.facts[study_id].labels for study_id in self.split.classifier_validation
+        }
+        facts = gather_split(self.recipe, self.out, labels, oracle, learning)
+        write_run_report(facts, self.out)
 
     def _describe(self, summary: RunSummary) -> None:
         members = [

@@ -1,4 +1,4 @@
-"""What a finished run with folds left, collected for its report.
+"""What a finished run left, collected for its report.
 
 What must stay true: everything is read from the run's own files and the labels; the floor comes
 from the dataset's ``oracle.csv`` alone.
@@ -17,7 +17,7 @@ from lumbargrade.competition import read_submission
 from lumbargrade.competition.table import read_columns
 from lumbargrade.ensemble_file import ENSEMBLE_FILE, Ensemble
 from lumbargrade.ensemble_steps import COMPARISON, RISK_COVERAGE, way_file
-from lumbargrade.evaluation import align
+from lumbargrade.evaluation import Aligned, align
 from lumbargrade.intervals import score_intervals
 from lumbargrade.labels import VIEWS
 from lumbargrade.out_of_fold import ANSWERS
@@ -34,6 +34,12 @@ from lumbargrade.uncertainty import RiskCoverage
 ORACLE_FILE = "oracle.csv"
 RESAMPLES = 1000
 
+MEAN_ERROR = "mean error, mm"
+"""By which a detector's epochs are judged."""
+
+SCORE = "score"
+"""By which a classifier's are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
@@ -47,13 +53,9 @@ class StepTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """Everything that the report shows."""
+class Joined:
+    """How the answers of a run with folds became one."""
 
-    recipe: Recipe
-    steps: tuple[StepTime, ...]
-    card: Scorecard
-    """Of the run's out-of-fold answers, before calibration."""
     ways: dict[str, dict[str, float]]
     """Way of averaging → score and parts."""
     members: dict[str, dict[str, float]]
@@ -62,7 +64,47 @@ class RunFacts:
     """Way → the chosen way's score minus its own."""
     ensemble: Ensemble
     curve: RiskCoverage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """Everything that the report shows."""
+
+    recipe: Recipe
+    steps: tuple[StepTime, ...]
+    """Of a run with folds; one with a split keeps no times."""
+    card: Scorecard
+    """Of the run's answers to studies that it did not train on, before calibration."""
+    joined: Joined | None
+    """None for a run with a split."""
     learning: tuple[LearningCurves, ...]
+
+
+def gather_split(
+    recipe: Recipe,
+    run: Path,
+    labels: Mapping[str, Labels],
+    oracle: Path | None,
+    learning: Sequence[LearningCurves],
+) -> RunFacts:
+    """Read a finished run with a split.
+
+    Args:
+        recipe: its settings.
+        run: its folder.
+        labels: study id → (25,) grades, of the classifier's validation studies.
+        oracle: the true probabilities' answers, where the dataset has them.
+        learning: of its members.
+    """
+    truth = dict(sorted(labels.items()))
+    answers = align(truth, read_submission(run / ANSWERS))
+    return RunFacts(
+        recipe=recipe,
+        steps=(),
+        card=_card(answers, truth, oracle),
+        joined=None,
+        learning=tuple(learning),
+    )
 
 
 def gather(
@@ -97,21 +139,21 @@ def gather(
             for step in steps
             for seconds, whole in [measured.get(step.name, (None, True))]
         ),
-        card=measure(
-            answers,
-            training=truth,
-            floor=None
-            if oracle is None
-            else align(truth, read_submission(oracle), allow_others=True),
-            resamples=RESAMPLES,
+        card=_card(answers, truth, oracle),
+        joined=Joined(
+            ways=document["scores"],
+            members=document["members"],
+            differences={name: parts["score"] for name, parts in drawn.differences.items()},
+            ensemble=Ensemble.from_yaml(run / ENSEMBLE_FILE),
+            curve=_curve(run / ENSEMBLE / RISK_COVERAGE),
         ),
-        ways=document["scores"],
-        members=document["members"],
-        differences={name: parts["score"] for name, parts in drawn.differences.items()},
-        ensemble=Ensemble.from_yaml(run / ENSEMBLE_FILE),
-        curve=_curve(run / ENSEMBLE / RISK_COVERAGE),
         learning=tuple(_learning(recipe, run)),
     )
+
+
+def _card(answers: Aligned, truth: dict[str, Labels], oracle: Path | None) -> Scorecard:
+    floor = None if oracle is None else align(truth, read_submission(oracle), allow_others=True)
+    return measure(answers, training=truth, floor=floor, resamples=RESAMPLES)
 
 
 def oracle_of(data: Path) -> Path | None:
@@ -133,7 +175,7 @@ def _learning(recipe: Recipe, run: Path) -> list[LearningCurves]:
     kinds = [
         LearningCurves(
             title=f"{name}, {view.heading}",
-            unit="mean error, mm",
+            unit=MEAN_ERROR,
             scores={
                 f"fold {fold}": _scores(run / detector_step(name, view, fold)) for fold in folds
             },
@@ -147,7 +189,7 @@ def _learning(recipe: Recipe, run: Path) -> list[LearningCurves]:
             kinds.append(
                 LearningCurves(
                     title=f"{name}, step {number}" if two else name,
-                    unit="score",
+                    unit=SCORE,
                     scores={f"fold {fold}": _scores(run / place(name, fold)) for fold in folds},
                 )
             )
@@ -156,3 +198,8 @@ def _learning(recipe: Recipe, run: Path) -> list[LearningCurves]:
 
 def _scores(folder: Path) -> list[float]:
     return [epoch["score"] for epoch in read_metrics(folder)]
+
+
+def learning_of(title: str, unit: str, folder: Path) -> LearningCurves:
+    """The one curve of a member that was trained once."""
+    return LearningCurves(title=title, unit=unit, scores={"": _scores(folder)})

@@ -23,7 +23,7 @@ from lumbargrade.metric import PARTS
 from lumbargrade.plots.curves import plot_reliability
 from lumbargrade.plots.scores import plot_cells, plot_score
 from lumbargrade.plots.training import plot_ensembles, plot_learning, plot_risk_coverage
-from lumbargrade.run_report.gather import RunFacts
+from lumbargrade.run_report.gather import Joined, RunFacts
 from lumbargrade.scorecard import FLOOR, WEIGHTED_PRIOR
 
 REPORT = "report.html"
@@ -84,20 +84,12 @@ def duration(seconds: float) -> str:
 def _pictures(facts: RunFacts) -> Mapping[str, str]:
     """Name → PNG as a data address."""
     card, studies = facts.card, facts.card.evaluation.studies
-    scores = {name: parts["score"] for name, parts in facts.ways.items()}
-    ensemble = facts.ensemble
-    share = None if ensemble.uncertain_above is None else facts.recipe.ensemble.certain_share
     drawings: dict[str, Callable[[Path], None]] = {
         "score": lambda path: plot_score(card, path),
         "cells": lambda path: plot_cells(card, path),
         "reliability": lambda path: plot_reliability(card.curves, path, studies=studies),
         "learning": lambda path: plot_learning(facts.learning, path),
-        "ensembles": lambda path: plot_ensembles(
-            scores, facts.differences, path, chosen=ensemble.answers, studies=studies
-        ),
-        "risk": lambda path: plot_risk_coverage(
-            facts.curve, path, studies=studies, certain_share=share
-        ),
+        **({} if facts.joined is None else _pictures_of_joining(facts, facts.joined)),
     }
     found = {}
     with TemporaryDirectory() as folder:
@@ -106,6 +98,20 @@ def _pictures(facts: RunFacts) -> Mapping[str, str]:
             draw(path)
             found[name] = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     return found
+
+
+def _pictures_of_joining(facts: RunFacts, joined: Joined) -> dict[str, Callable[[Path], None]]:
+    studies, ensemble = facts.card.evaluation.studies, joined.ensemble
+    scores = {name: parts["score"] for name, parts in joined.ways.items()}
+    share = None if ensemble.uncertain_above is None else facts.recipe.ensemble.certain_share
+    return {
+        "ensembles": lambda path: plot_ensembles(
+            scores, joined.differences, path, chosen=ensemble.answers, studies=studies
+        ),
+        "risk": lambda path: plot_risk_coverage(
+            joined.curve, path, studies=studies, certain_share=share
+        ),
+    }
 
 
 @cache
