@@ -79,7 +79,9 @@ def join(
     calibration = fit_calibration(labels, mean)
     answers = metric_answers(calibration, apply_calibration(calibration, mean))
     names = [f"classifier_{number}" for number in range(len(classifiers))]
-    shutil.copytree(run, out, ignore=shutil.ignore_patterns("classifier", "checkpoint", "report.html"))
+    shutil.copytree(
+        run, out, ignore=shutil.ignore_patterns("classifier", "checkpoint", "report.html")
+    )
     for name, folder in zip(names, classifiers, strict=True):
         kept = out / MEMBERS / name / "fold0"
         shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("checkpoint", "prepared"))
