@@ -20,7 +20,7 @@ from lumbargrade.labels import MISSING_GRADE, TARGETS, View
 from lumbargrade.phantom.dataset import Pitfalls, write_dataset, write_labels
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
 from lumbargrade.phantom.study import StudyProfile
-from lumbargrade.records import InvalidStudyError
+from lumbargrade.settings import ConfigError
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -55,7 +55,7 @@ def test_images_made_with_other_settings_are_never_given_new_labels(
     phantom_dataset: Path, change: dict[str, Any]
 ) -> None:
     table = (phantom_dataset / "train.csv").read_bytes()
-    with pytest.raises(InvalidStudyError, match=r"102000 holds images made with other settings"):
+    with pytest.raises(ConfigError, match=r"102000 holds images made with other settings"):
         write_dataset(phantom_dataset, studies=1, seed=2000, **change)
     assert (phantom_dataset / "train.csv").read_bytes() == table
 

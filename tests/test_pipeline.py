@@ -324,3 +324,14 @@ def test_models_and_studies_can_be_given_as_strings(untrained: Path, tmp_path: P
     assert grades.study_id == files.study_id == "101"
     with pytest.raises(ConfigError, match="neither a folder nosuch nor bundled models"):
         Pipeline.load("nosuch", "cpu")
+
+
+def test_a_study_without_images_is_answered_by_the_grades_shares_where_they_are_known(
+    stages: dict[str, Any],
+) -> None:
+    shares = tuple(tuple(row) for row in answers(5).tolist())
+    known = make_pipeline(calibration=Calibration(spinal=2.0, without_images=shares))
+    np.testing.assert_allclose(known.answers_without_images(), reweight_for_metric(answers(5)))
+    assert stages["crops"] == []
+    make_pipeline(calibration=Calibration(spinal=2.0)).answers_without_images()
+    assert stages["crops"] == [[None] * len(TARGETS)]

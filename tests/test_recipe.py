@@ -93,7 +93,9 @@ def test_a_run_leaves_the_files_it_promises(finished: RunSummary) -> None:
         )}  # fmt: skip
     assert set(files_of(finished.out)) == expected
     assert Recipe.from_yaml(finished.out / "config.yaml") == TINY
-    assert Calibration.from_yaml(finished.out / "calibration.yaml").spinal > 0
+    calibration = Calibration.from_yaml(finished.out / "calibration.yaml")
+    assert calibration.spinal > 0
+    np.testing.assert_allclose(np.sum(calibration.without_images or 0, axis=-1), 1.0)
     assert open_models(finished.out).name == "tiny"
 
 

@@ -133,4 +133,4 @@ def test_the_bundled_models_answer_without_images_nearly_as_the_best_constant(
         competition_metric(labels, np.broadcast_to(answers, (len(labels), 25, 3))).score
         for answers in (constant, weighted_prior(labels))
     ]
-    assert scores[1] <= scores[0] < scores[1] + 0.05
+    assert scores[1] <= scores[0] < scores[1] + 0.02

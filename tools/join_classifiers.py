@@ -17,8 +17,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lumbargrade.bundle import strip_run
-from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers
+from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers, with_prior
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.competition import write_submission
@@ -27,7 +29,7 @@ from lumbargrade.ensemble import mean_probabilities
 from lumbargrade.metric import competition_metric, reweight_for_metric
 from lumbargrade.models import CALIBRATION, MANIFEST, MEMBERS, MemberEntry, write_manifest
 from lumbargrade.out_of_fold import ANSWERS, LANDMARKS, read_landmarks
-from lumbargrade.prepared import PreparedStudies
+from lumbargrade.prepared import PreparedStudies, survey
 from lumbargrade.run_folder import SPLIT
 from lumbargrade.runtime import prepare_for_networks
 
@@ -76,7 +78,8 @@ def join(
         answered.append(grade_studies(classifier, crops))
     assert labels is not None
     mean = mean_probabilities(answered)
-    calibration = fit_calibration(labels, mean)
+    every = np.stack([facts.labels for facts in survey(cache).values()])
+    calibration = with_prior(fit_calibration(labels, mean), every)
     answers = metric_answers(calibration, apply_calibration(calibration, mean))
     names = [f"classifier_{number}" for number in range(len(classifiers))]
     shutil.copytree(

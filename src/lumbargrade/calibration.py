@@ -14,8 +14,14 @@ from pydantic import Field
 from scipy.optimize import minimize_scalar
 
 from lumbargrade.any_severe import fit_odds, raise_largest
-from lumbargrade.labels import MISSING_GRADE
-from lumbargrade.metric import FAMILIES, FAMILY_INDEX, reweight_for_metric
+from lumbargrade.labels import MISSING_GRADE, TARGETS
+from lumbargrade.metric import (
+    FAMILIES,
+    FAMILY_INDEX,
+    reweight_for_metric,
+    undo_metric_weights,
+    weighted_prior,
+)
 from lumbargrade.settings import Settings
 
 LARGEST_LOG_TEMPERATURE = float(np.log(4.0))
@@ -29,7 +35,7 @@ Answers = Float[np.ndarray, "*study 25 3"]
 class Calibration(Settings):
     """What ``calibration.yaml`` holds: temperatures (above 1 softens, below 1 sharpens)."""
 
-    SILENT: ClassVar[frozenset[str]] = frozenset({"any_severe_odds"})
+    SILENT: ClassVar[frozenset[str]] = frozenset({"any_severe_odds", "without_images"})
 
     spinal: float = Field(default=1.0, gt=0)
     foraminal: float = Field(default=1.0, gt=0)
@@ -37,6 +43,11 @@ class Calibration(Settings):
     any_severe_odds: float = Field(default=1.0, gt=0)
     """Of q alone, see :func:`lumbargrade.any_severe.raise_largest`; 1 leaves q as it follows from
     p."""
+    without_images: tuple[tuple[float, float, float], ...] | None = Field(
+        default=None, min_length=len(TARGETS), max_length=len(TARGETS)
+    )
+    """Each cell's share of the grades among the run's studies: p for a study that shows nothing,
+    which no network has ever seen. None for what the networks say all the same."""
 
     def by_target(self) -> Float64[np.ndarray, "25"]:
         """The temperature of each target."""
@@ -63,6 +74,13 @@ def metric_answers(
     return raise_largest(reweight_for_metric(probabilities), calibration.any_severe_odds)
 
 
+def with_prior(calibration: Calibration, labels: Int[np.ndarray, "study 25"]) -> Calibration:
+    """The same calibration with the grades' shares among studies, for those without images."""
+    shares = undo_metric_weights(weighted_prior(labels))
+    rows = tuple(tuple(row) for row in shares.tolist())
+    return calibration.model_copy(update={"without_images": rows})
+
+
 def fit_calibration(
     labels: Int[np.ndarray, "study 25"],
     probabilities: Float[np.ndarray, "study 25 3"],
@@ -84,7 +102,7 @@ def fit_calibration(
         cells = (index == FAMILY_INDEX) & (labels != MISSING_GRADE)
         if cells.any():
             temperatures[family.value] = _fit(labels[cells], probabilities[cells])
-    calibration = Calibration(**temperatures)
+    calibration = Calibration.model_validate(temperatures)
     if not any_severe:
         return calibration
     q = reweight_for_metric(apply_calibration(calibration, probabilities))

@@ -17,6 +17,7 @@ from lumbargrade.calibration import (
     apply_calibration,
     fit_calibration,
     metric_answers,
+    with_prior,
 )
 from lumbargrade.competition import read_submission, write_submission, write_table
 from lumbargrade.ensemble import fit_weights
@@ -75,7 +76,7 @@ def ensemble_steps(recipe: Recipe, run: Path, labels: Mapping[str, Labels]) -> l
     def calibrate(folder: Path) -> None:
         _, truth, p = read_chosen(ANSWERS, ENSEMBLE)
         fitted = fit_calibration(truth, p, any_severe=recipe.fit_any_severe)
-        fitted.to_yaml(folder / CALIBRATION)
+        with_prior(fitted, truth).to_yaml(folder / CALIBRATION)
 
     def evaluate(folder: Path) -> None:
         _, truth, p = read_chosen(ANSWERS, ENSEMBLE)

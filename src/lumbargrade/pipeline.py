@@ -147,7 +147,13 @@ class Pipeline:
         )
 
     def answers_without_images(self) -> Float64[np.ndarray, "25 3"]:
-        """The answers q for a study that shows nothing: of each network, every crop missing."""
+        """The answers q for a study that shows nothing.
+
+        The grades' shares among the studies trained on where the models know them, else what the
+        networks say when every crop is missing.
+        """
+        if self.calibration.without_images is not None:
+            return metric_answers(self.calibration, np.array(self.calibration.without_images))
         passes = self.passes or every_pass(len(self.detectors), len(self.classifiers))
         answered = [
             grade_crops(self.classifiers[item.classifier], [None] * len(TARGETS)) for item in passes

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers
+import numpy as np
+
+from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers, with_prior
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
 from lumbargrade.classifier.train import FIRST_STEP, train_classifier, training_crop_settings
@@ -223,7 +225,10 @@ class _Run:
         classifier = load_classifier(self.out / CLASSIFIER_PATH)
         answers = grade_studies(classifier, studies)
         labels = stacked_labels(studies)
-        calibration = fit_calibration(labels, answers, any_severe=self.recipe.fit_any_severe)
+        calibration = with_prior(
+            fit_calibration(labels, answers, any_severe=self.recipe.fit_any_severe),
+            np.stack([item.labels for item in self.facts.values()]),
+        )
         calibration.to_yaml(self.out / CALIBRATION)
         unseen = self._studies((*self.split.classifier, *self.split.classifier_validation))
         folders = {view: detector_path(view) for view in VIEWS}
