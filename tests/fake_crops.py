@@ -3,7 +3,8 @@
 import numpy as np
 
 from lumbargrade.classifier.dataset import StudyCrops
-from lumbargrade.config import AugmentSettings, ClassifierSettings, CropSettings, FitSettings
+from lumbargrade.config import AugmentSettings, ClassifierSettings, FitSettings
+from lumbargrade.crop_settings import CropSettings
 
 CROPS = CropSettings(slices=5, size_px=32, side_mm=32.0)
 

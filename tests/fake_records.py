@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lumbargrade.config import CropSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import cut_crops
 from lumbargrade.dicom import sop_instances_sha256
 from lumbargrade.geometry import Plane, slice_affine

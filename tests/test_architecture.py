@@ -14,6 +14,7 @@ VOCABULARY = {
     "labels",
     "arrays",
     "config",
+    "crop_settings",
     "recipe_settings",
     "settings",
     "geometry",

@@ -27,7 +27,8 @@ from lumbargrade.classifier.dataset import (
     to_batch,
 )
 from lumbargrade.classifier.train import training_crop_settings
-from lumbargrade.config import AugmentSettings, CropSettings, ViewSides
+from lumbargrade.config import AugmentSettings
+from lumbargrade.crop_settings import CropSettings, ViewSides
 from lumbargrade.crops import cut_crops
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
 from lumbargrade.records import Landmark, ViewVolume

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lumbargrade.config import CropSettings, FitSettings
+from lumbargrade.config import FitSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.recipe_settings import Recipe, SplitSettings
 from lumbargrade.settings import ConfigError, parse_overrides
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_geometry import Array, directions, orientations, rotation, series
-from lumbargrade.config import CropSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import cut_crops, stack_neighbours, wider
 from lumbargrade.geometry import slice_affine
 from lumbargrade.labels import TARGETS, Flag, View

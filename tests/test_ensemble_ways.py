@@ -15,7 +15,8 @@ from lumbargrade.ensemble_comparison import BEST_SINGLE, PLAIN, POINTS_FIRST, co
 from lumbargrade.metric import competition_metric, reweight_for_metric
 from lumbargrade.out_of_fold import read_landmarks
 from lumbargrade.prepared import PreparedStudies
-from lumbargrade.recipe import CLASSIFIER_PATH, run_recipe
+from lumbargrade.recipe import run_recipe
+from lumbargrade.run_layout import CLASSIFIER_PATH
 from lumbargrade.settings import ConfigError
 from test_phantom_tools import tool
 from test_recipe import TINY

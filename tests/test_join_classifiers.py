@@ -16,7 +16,8 @@ from lumbargrade.calibration import Calibration
 from lumbargrade.competition import read_submission
 from lumbargrade.models import open_models
 from lumbargrade.pipeline import Pipeline
-from lumbargrade.recipe import CLASSIFIER_PATH, run_recipe
+from lumbargrade.recipe import run_recipe
+from lumbargrade.run_layout import CLASSIFIER_PATH
 from test_phantom_tools import tool
 from test_recipe import TINY
 

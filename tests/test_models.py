@@ -6,6 +6,7 @@ from lumbargrade.bundle import strip_run
 from lumbargrade.calibration import Calibration
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.models import (
+    MEMBER_FILES,
     MemberEntry,
     bundled_models,
     bundled_sets,
@@ -14,6 +15,7 @@ from lumbargrade.models import (
     write_manifest,
 )
 from lumbargrade.settings import ConfigError
+from lumbargrade.training.checkpoint import CONFIG, WEIGHTS
 from test_phantom_tools import tool
 
 
@@ -152,7 +154,11 @@ def test_the_fast_set_keeps_one_classifier_and_no_weights(tmp_path: Path) -> Non
     assert not list((tmp_path / "fast").rglob("*.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "weights.safetensors"])
+def test_a_members_files_are_those_that_training_leaves() -> None:
+    assert (CONFIG, WEIGHTS) == MEMBER_FILES
+
+
+@pytest.mark.parametrize("name", MEMBER_FILES)
 def test_a_member_that_lacks_a_file_is_no_trained_member(tmp_path: Path, name: str) -> None:
     make_folder(tmp_path)
     (tmp_path / "members" / "grades" / "fold1" / name).unlink()

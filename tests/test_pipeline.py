@@ -22,10 +22,10 @@ from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.config import (
     ClassifierMember,
     ClassifierSettings,
-    CropSettings,
     DetectorMember,
     DetectorSettings,
 )
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.detector.model import Detector, build_detector
 from lumbargrade.dicom import find_studies, read_study
 from lumbargrade.ensemble import mean_probabilities

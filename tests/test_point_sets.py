@@ -10,7 +10,8 @@ from lumbargrade.classifier.augment import mirror_study
 from lumbargrade.classifier.dataset import collect_crops, to_batch
 from lumbargrade.classifier.infer import Classifier, grade_crops, grade_point_sets, grade_studies
 from lumbargrade.classifier.model import GradeClassifier
-from lumbargrade.config import ClassifierSettings, CropSettings, ViewSides
+from lumbargrade.config import ClassifierSettings
+from lumbargrade.crop_settings import CropSettings, ViewSides
 from lumbargrade.crops import cut_crops
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, View
 from lumbargrade.point_sets import mean_landmarks, shared_crops

@@ -13,13 +13,8 @@ from lumbargrade.cache import load_cached
 from lumbargrade.calibration import Calibration
 from lumbargrade.classifier.model import GradeClassifier
 from lumbargrade.competition import read_points, read_submission
-from lumbargrade.config import (
-    AugmentSettings,
-    ClassifierSettings,
-    CropSettings,
-    DetectorSettings,
-    FitSettings,
-)
+from lumbargrade.config import AugmentSettings, ClassifierSettings, DetectorSettings, FitSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import cut_crops
 from lumbargrade.detector.infer import find_landmarks
 from lumbargrade.detector.model import build_detector

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fake_prepared import fake_landmarks, fake_volume
-from lumbargrade.config import CropSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import MASK_SIGMA_MM, cut_crops
 from lumbargrade.labels import TARGETS, View
 from lumbargrade.out_of_fold import append_landmarks, read_landmarks

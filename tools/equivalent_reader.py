@@ -18,11 +18,11 @@ distribution, and nothing of the labels themselves.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import ndtr
 
 from lumbargrade.competition import read_labels, read_submission, read_truth
 from lumbargrade.competition.dataset import LABELS_FILE
@@ -103,10 +103,8 @@ def answers_of_reader(model: LabelModel, seen: Severities, tau: float) -> Answer
     expected = model.mean + (seen - model.mean) @ gain.T
     left = model.halo @ (covariance - gain @ covariance) @ model.halo.T
     spread = np.sqrt(np.maximum(np.diag(left), 0.0) + model.sigma**2)
-    perceived = model.perceive(expected)
-    at_most_mild, at_most_moderate = ndtr(-perceived / spread), ndtr((1 - perceived) / spread)
-    p = np.stack([at_most_mild, at_most_moderate - at_most_mild, 1 - at_most_moderate], axis=-1)
-    return reweight_for_metric(p)
+    blurred = replace(model, sigma=spread)  # what is left unknown blurs as a reader's noise does
+    return reweight_for_metric(blurred.probabilities(model.perceive(expected)))
 
 
 def reader_sums(

@@ -2,8 +2,9 @@
 
     python tools/join_classifiers.py RUN CACHE CLASSIFIER... --out OUT [--bundle BUNDLE]
 
-RUN is a finished run without folds, CACHE its prepared data (the classifier's validation studies
-are enough). OUT becomes the same run with these classifiers in the place of its own: their
+RUN is a finished run without folds, CACHE its prepared data: the classifier's validation studies,
+and all others whose grades a study without images shall be answered by.
+OUT becomes the same run with these classifiers in the place of its own: their
 probabilities are averaged at the points that RUN's detectors found, and the temperatures fitted to
 the mean on RUN's validation studies. Prints what each classifier and the mean score there.
 

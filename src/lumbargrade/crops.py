@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from lumbargrade.arrays import Affine, Point
-from lumbargrade.config import CropSettings, ViewSides
+from lumbargrade.crop_settings import CropSettings, ViewSides
 from lumbargrade.geometry import Location, locate, spacing_of
 from lumbargrade.labels import View
 from lumbargrade.records import Crop, Landmark, ViewVolume

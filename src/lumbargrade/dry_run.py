@@ -16,9 +16,10 @@ from lumbargrade.models import MANIFEST
 from lumbargrade.out_of_fold import LANDMARKS, read_landmarks
 from lumbargrade.prepare import UNFINISHED
 from lumbargrade.prepared import data_sha256, survey
-from lumbargrade.recipe import CLASSIFIER_PATH, PREPARED, detector_path
+from lumbargrade.recipe import PREPARED
 from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_settings
+from lumbargrade.run_layout import CLASSIFIER_PATH, detector_path
 from lumbargrade.run_plan import RunPlan
 from lumbargrade.step_seconds import mean_seconds
 from lumbargrade.steps import states_of, unfinished_folder

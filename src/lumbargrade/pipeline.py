@@ -4,7 +4,6 @@ What must stay true: with ``recipe.py`` and the command line this is the only pl
 stages; what leaves it is calibrated p, and q that follows from p.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from lumbargrade.point_confidence import PointConfidence
 from lumbargrade.point_sets import mean_landmarks, shared_crops
 from lumbargrade.prediction import Prediction, place_landmarks
 from lumbargrade.records import Grades, Landmark, Study, ViewVolume
-from lumbargrade.runtime import prepare_for_networks
+from lumbargrade.runtime import DEVICE_NAME, prepare_for_networks
 from lumbargrade.settings import ConfigError
 from lumbargrade.thick_slices import thick_study
 from lumbargrade.uncertainty import disagreement
@@ -42,8 +41,6 @@ from lumbargrade.volumes import view_volumes
 
 UNCERTAIN_BELOW = 0.5
 """A row is flagged uncertain where no grade has at least this probability."""
-
-_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +228,7 @@ def choose_device(name: str) -> str:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    if not _DEVICE.fullmatch(name):
+    if not DEVICE_NAME.fullmatch(name):
         raise ConfigError(f"device {name!r} is none of auto, cpu, cuda, cuda:N, mps")
     kind, _, number = name.partition(":")
     there = {"cpu": True, "mps": mps, "cuda": cuda}[kind]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from lumbargrade.config import CropSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import pitch_mm, stack_neighbours
 from lumbargrade.geometry import locate, spacing_of
 from lumbargrade.labels import TARGETS, View

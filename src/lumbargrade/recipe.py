@@ -16,7 +16,7 @@ import numpy as np
 from lumbargrade.calibration import apply_calibration, fit_calibration, metric_answers, with_prior
 from lumbargrade.classifier.dataset import cut_studies, stacked_labels
 from lumbargrade.classifier.infer import grade_studies, load_classifier
-from lumbargrade.classifier.train import FIRST_STEP, train_classifier, training_crop_settings
+from lumbargrade.classifier.train import train_classifier, training_crop_settings
 from lumbargrade.competition import write_submission
 from lumbargrade.confidence_fits import fit_confidences
 from lumbargrade.config import DetectorSettings
@@ -33,7 +33,7 @@ from lumbargrade.folder_lock import held_folder
 from lumbargrade.folds import Split, split_studies
 from lumbargrade.labels import VIEWS, View
 from lumbargrade.metric import MetricParts, competition_metric, reweight_for_metric
-from lumbargrade.models import CALIBRATION, MEMBERS, MemberEntry, write_confidences, write_manifest
+from lumbargrade.models import CALIBRATION, MemberEntry, write_confidences, write_manifest
 from lumbargrade.out_of_fold import (
     ANSWERS,
     LANDMARKS,
@@ -52,14 +52,9 @@ from lumbargrade.prepared import (
 )
 from lumbargrade.recipe_settings import Recipe, split_of
 from lumbargrade.run_folder import claim_data, claim_settings, parts_of
-from lumbargrade.run_report.gather import (
-    MEAN_ERROR,
-    SCORE,
-    gather_split,
-    learning_of,
-    oracle_of,
-)
-from lumbargrade.run_report.page import write_run_report
+from lumbargrade.run_layout import CLASSIFIER_PATH, detector_path
+from lumbargrade.run_report.gather import oracle_of
+from lumbargrade.run_report.of_split import write_split_report
 from lumbargrade.training.checkpoint import is_complete, remove_state
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training_crops import cut_at_marked_points, cut_training_crops
@@ -68,8 +63,6 @@ logger = logging.getLogger(__name__)
 
 PREPARED = "prepared"
 """Folder inside the run for prepared studies, where the data are DICOM files."""
-
-CLASSIFIER_PATH = f"{MEMBERS}/classifier/fold0"
 
 LIBRARIES = ("lumbargrade", "torch", "timm", "segmentation-models-pytorch", "lightning", "numpy")
 """Whose versions the manifest names."""
@@ -251,20 +244,13 @@ class _Run:
         return summary
 
     def report(self, oracle: Path | None) -> None:
-        """``report.html``: how good the answers to the validation studies are."""
-        learning = [
-            learning_of(view.heading, MEAN_ERROR, self.out / detector_path(view)) for view in VIEWS
-        ]
-        last = self.out / CLASSIFIER_PATH
-        first = [last / FIRST_STEP] if self.recipe.classifier.weighted_fit is not None else []
-        for number, folder in enumerate((*first, last), start=1):
-            title = f"classifier, step {number}" if first else "classifier"
-            learning.append(learning_of(title, SCORE, folder))
-        labels = {
-            study_id: self.facts[study_id].labels for study_id in self.split.classifier_validation
-        }
-        facts = gather_split(self.recipe, self.out, labels, oracle, learning)
-        write_run_report(facts, self.out)
+        """``report.html``; ``oracle`` is the true probabilities' table, where there is one."""
+        judged = self.split.classifier_validation
+        write_split_report(
+            self.recipe, self.out, {item: self.facts[item].labels for item in judged}, oracle,
+            detectors={view: self.out / detector_path(view) for view in VIEWS},
+            classifier=self.out / CLASSIFIER_PATH,
+        )  # fmt: skip
 
     def _describe(self, summary: RunSummary) -> None:
         members = [
@@ -301,11 +287,6 @@ class _Run:
 
     def _with_view(self, view: View, study_ids: Sequence[str]) -> PreparedStudies:
         return self._studies([item for item in study_ids if view in self.facts[item].views])
-
-
-def detector_path(view: View) -> str:
-    """A detector's folder inside the run."""
-    return f"{MEMBERS}/detector_{view}/fold0"
 
 
 def detector_settings(recipe: Recipe, view: View) -> DetectorSettings:

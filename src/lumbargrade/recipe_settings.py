@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from lumbargrade.config import ClassifierSettings, CropSettings, DetectorSettings
+from lumbargrade.config import ClassifierSettings, DetectorSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.ensemble_settings import EnsembleSettings
 from lumbargrade.settings import ConfigError, Settings, merged
 

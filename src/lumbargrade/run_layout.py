@@ -1,4 +1,4 @@
-"""Where a cross-validated run keeps what: folders by step, and the names of their tables.
+"""Where a run keeps what: members, and with folds the folders by step and their tables' names.
 
 What must stay true: a table's name tells member, set and fold.
 """
@@ -18,6 +18,14 @@ ENSEMBLE = "ensemble"
 CALIBRATED = "calibration"
 EVALUATION = "evaluation"
 SPLIT = "split.json"
+
+CLASSIFIER_PATH = f"{MEMBERS}/classifier/fold0"
+"""The classifier's folder in a run with a split."""
+
+
+def detector_path(view: View) -> str:
+    """A detector's folder in a run with a split."""
+    return f"{MEMBERS}/detector_{view}/fold0"
 
 
 def detector_step(name: str, view: View, fold: int) -> str:

@@ -6,12 +6,16 @@ What must stay true: results do not change, and a platform without these setting
 import ctypes
 import logging
 import os
+import re
 import sys
 
 _LARGEST_INT = 2**31 - 1
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 """Parameters of ``mallopt``, from glibc's ``malloc.h``."""
+
+DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+"""What can name a device; whether it is there is another question."""
 
 _log = logging.getLogger(__name__)
 

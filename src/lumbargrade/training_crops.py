@@ -6,7 +6,7 @@ What must stay true: detectors' errors are measured on studies that the detector
 from lumbargrade.classifier.dataset import StudyCrops, cut_studies
 from lumbargrade.classifier.jitter import PointErrors, measure_errors
 from lumbargrade.classifier.train import training_crop_settings
-from lumbargrade.config import CropSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.out_of_fold import Landmarks, marked_landmarks
 from lumbargrade.prepared import PreparedStudies
 from lumbargrade.recipe_settings import Recipe

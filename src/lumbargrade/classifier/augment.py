@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, study_rng
 from lumbargrade.classifier.jitter import REACH_MM, REACH_SLICES, PointErrors
-from lumbargrade.config import AugmentSettings, CropSettings
+from lumbargrade.config import AugmentSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import MIRROR_AXIS, PIXEL_SCALE
 from lumbargrade.labels import MIRROR_TARGET, TARGETS, VIEW_OF_TARGET, VIEWS, View
 

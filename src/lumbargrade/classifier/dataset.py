@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lumbargrade.arrays import Labels
 from lumbargrade.cache import CachedStudy
-from lumbargrade.config import CropSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import PIXEL_SCALE, cut_crops
 from lumbargrade.labels import CONDITIONS, GRADES, LEVELS, MISSING_GRADE, TARGETS, Family
 from lumbargrade.records import Crop, Landmark

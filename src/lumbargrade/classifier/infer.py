@@ -16,7 +16,8 @@ from torch import Tensor
 from lumbargrade.classifier.augment import mirror_study
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, collect_crops, to_batch
 from lumbargrade.classifier.model import GradeClassifier
-from lumbargrade.config import ClassifierMember, CropSettings
+from lumbargrade.config import ClassifierMember
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import PIXEL_SCALE
 from lumbargrade.labels import GRADE_WEIGHTS, MIRROR_TARGET, MISSING_GRADE, TARGETS
 from lumbargrade.records import Crop

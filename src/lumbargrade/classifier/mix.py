@@ -17,7 +17,8 @@ from torch import Tensor
 
 from lumbargrade.classifier.dataset import CropBatch, StudyCrops, study_rng
 from lumbargrade.classifier.loss import soft_targets
-from lumbargrade.config import AugmentSettings, CropSettings
+from lumbargrade.config import AugmentSettings
+from lumbargrade.crop_settings import CropSettings
 
 CUTMIX_SEED = 1_000_003
 MIXUP_SEED = 2_000_003

@@ -33,7 +33,8 @@ from lumbargrade.classifier.jitter import PointErrors
 from lumbargrade.classifier.loss import cross_entropy, metric_loss, smooth, soft_targets
 from lumbargrade.classifier.mix import Mix, apply_mix, draw_mix
 from lumbargrade.classifier.model import GradeClassifier
-from lumbargrade.config import ClassifierMember, ClassifierSettings, CropSettings, FitSettings
+from lumbargrade.config import ClassifierMember, ClassifierSettings, FitSettings
+from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import wider
 from lumbargrade.encoder_weights import StartingWeights, claim_weights, find_weights
 from lumbargrade.labels import GRADE_WEIGHTS, GRADES, MISSING_GRADE

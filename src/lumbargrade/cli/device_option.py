@@ -1,16 +1,15 @@
 """``--device``, the same for every command that runs networks."""
 
-import re
 from typing import Annotated
 
 import typer
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+from lumbargrade.runtime import DEVICE_NAME
 
 
 def _device(name: str) -> str:
     """Refuse what can be no device before any work; whether it is there, its user finds out."""
-    if not _DEVICE.fullmatch(name):
+    if not DEVICE_NAME.fullmatch(name):
         raise typer.BadParameter(f"{name!r} is none of auto, cpu, cuda, cuda:N, mps")
     return name
 
