@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +116,58 @@ def test_a_reader_finds_what_brightens_with_severity() -> None:
     )
     least = 1 / np.linalg.norm(pattern)
     assert least < error < 2.5 * least
+
+
+@pytest.fixture
+def network_reader(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(TOOLS)
+    return tool("phantom_network")
+
+
+def test_a_network_learns_what_widens_with_severity_from_other_studies(
+    network_reader: ModuleType,
+) -> None:
+    rng = np.random.default_rng(6)
+    size = network_reader.CROP.size_px + 2 * network_reader.MARGIN_PX
+    severity = rng.uniform(-1, 1.5, 480)
+    away = np.abs(np.arange(size) - size / 2)
+    crops = np.repeat((away < 12 + 6 * severity[:, None])[:, None, None, :], size, axis=2)
+    crops = np.repeat(crops, 5, axis=1) + rng.normal(0, 0.3, (480, 5, size, size))
+    cells = network_reader.Cells(
+        study=np.repeat(np.arange(120.0), 4), level=np.tile([0.0, 1.0, 2.0, 3.0], 120),
+        severity=severity, crops=crops.astype(np.float32),
+    )  # fmt: skip
+    seen, unseen = cells.part(cells.study < 100), cells.part(cells.study >= 100)
+    found = network_reader.answers(network_reader.train(seen, epochs=6, seed=0), unseen)
+    error = network_reader.error_about_line(found, unseen.severity, unseen.level)
+    low, high = network_reader.interval(found, unseen, resamples=100)
+    assert error < 0.3
+    assert low < error < high
+
+
+def test_a_networks_crops_lie_at_the_true_points_with_right_sides_mirrored(
+    network_reader: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = fake_spine.volume(View.AXIAL_T2)
+    place = fake_spine.landmarks()[2]
+    monkeypatch.setattr(
+        network_reader, "load_cached",
+        lambda folder: SimpleNamespace(volumes={View.AXIAL_T2: volume}),
+    )  # fmt: skip
+    sides = [target for target in TARGETS if target.condition.family is Family.SUBARTICULAR]
+    left, right = (
+        TruthPoint(
+            study_id="1", condition=target.condition, level=target.level, measure=1.0, unit="mm",
+            severity=0.0, position_lps_mm=place, series_id="1", instance_number=1, covered=True,
+            variant="",
+        )
+        for target in (sides[2], sides[7])
+    )  # fmt: skip
+    canal = replace(left, condition=TARGETS[2].condition)
+    seen, mirrored, absent = network_reader.crops_of([left, right, canal], tmp_path)
+    assert absent is None
+    assert seen.shape == (5, 70, 70)
+    np.testing.assert_allclose(mirrored, seen[..., ::-1], atol=1e-5)
 
 
 def test_a_ridge_of_all_components_and_no_penalty_is_least_squares() -> None:

@@ -7,20 +7,6 @@ import pytest
 from lumbargrade import runtime
 
 
-def test_big_buffers_are_kept_where_the_library_is_glibc() -> None:
-    taken = runtime.keep_big_buffers()
-    if sys.platform.startswith("linux"):
-        maps = subprocess.run(["ldd", "--version"], capture_output=True, text=True, check=False)
-        assert taken == ("GLIBC" in maps.stdout.upper() or "GNU" in maps.stdout.upper())
-    else:
-        assert not taken
-
-
-def test_big_buffers_are_left_alone_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert runtime.keep_big_buffers() is False
-
-
 def test_threads_are_set_and_reported() -> None:
     import torch
 

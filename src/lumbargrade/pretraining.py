@@ -17,8 +17,8 @@ from lumbargrade.detector.starts import PRETRAINING, claim_starts, starts_of
 from lumbargrade.extra_slices import ExtraSlices, read_extra_slices
 from lumbargrade.folder_lock import held_folder
 from lumbargrade.labels import View
+from lumbargrade.memory import keep_big_buffers
 from lumbargrade.run_folder import claim_settings
-from lumbargrade.runtime import keep_big_buffers
 from lumbargrade.settings import ConfigError
 from lumbargrade.training.stopping import Stop
 from lumbargrade.training.task import OnEpoch

@@ -21,12 +21,13 @@ from lumbargrade.bench.steps import StepSpeed, step_speeds
 from lumbargrade.bench.timing import OnStep
 from lumbargrade.cache import load_cached, no_truth
 from lumbargrade.dicom import find_studies, read_study
+from lumbargrade.memory import keep_big_buffers
 from lumbargrade.models import open_models
 from lumbargrade.phantom.dataset import write_dataset
 from lumbargrade.pipeline import Pipeline, choose_device
 from lumbargrade.prepare import Outcome, prepare_study
 from lumbargrade.records import InvalidStudyError
-from lumbargrade.runtime import keep_big_buffers, usable_cores
+from lumbargrade.runtime import usable_cores
 from lumbargrade.study_tables import StudyTables, read_tables
 
 SCHEMA = "lumbargrade/bench/1"

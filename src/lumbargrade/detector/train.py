@@ -28,9 +28,9 @@ from lumbargrade.detector.starts import claim_starts, starts_of
 from lumbargrade.detector.targets import GRID_PX, project, slice_weights
 from lumbargrade.detector.view_points import decode_view
 from lumbargrade.labels import View
+from lumbargrade.memory import keep_big_buffers
 from lumbargrade.records import InvalidStudyError
 from lumbargrade.run_folder import claim_settings
-from lumbargrade.runtime import keep_big_buffers
 from lumbargrade.training.checkpoint import CHECKPOINT, is_complete
 from lumbargrade.training.loop import fit
 from lumbargrade.training.share import WHOLE, Share

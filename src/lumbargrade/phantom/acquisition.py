@@ -6,15 +6,15 @@ from physics; noise is complex Gaussian before the magnitude, hence Rician.
 """
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
-from scipy.fft import fft2, fftshift, ifft2, ifftshift
+from scipy.fft import fft2, ifft2, ifftshift
 from scipy.ndimage import map_coordinates
 
 from lumbargrade.phantom.body import Body
-from lumbargrade.phantom.canvas import Canvas
+from lumbargrade.phantom.canvas import STEP_MM, Canvas
 from lumbargrade.phantom.protocol import SUB_SLICES, SeriesProtocol
-from lumbargrade.phantom.sampling import PairVolume, nodes_every
+from lumbargrade.phantom.sampling import Occupancy, PairVolume, nodes_every
 from lumbargrade.phantom.spine import Spine
 
 Values = NDArray[np.float64]
@@ -25,16 +25,20 @@ NODE_MM = 1.0
 """Between nodes of this distance the surroundings, the spine's frame and the coil's shading are
 interpolated; the surroundings' own grid is coarser."""
 
+_MARGIN_MM = 4.0
+"""The spine is sampled this far beyond its canvas, and looked for twice as far."""
+
 
 class Scanner:
     """Samples one patient's signals at any position, for one contrast."""
 
     def __init__(self, spine: Spine, canvas: Canvas, body: Body, contrast: int) -> None:
         """Bind the anatomy; ``contrast`` is the index into the painted signals."""
-        self.spine, self.canvas, self.body = spine, canvas, body
+        self.spine, self.canvas, self.body, self.contrast = spine, canvas, body, contrast
         self.painted = PairVolume(canvas.colour[contrast], canvas.coverage)
         self.surroundings = body.colour[contrast]
         self.limits = [(axis[0], axis[-1]) for axis in canvas.axes]
+        self._occupied: tuple[float, Occupancy] | None = None
 
     def sample_slice(self, protocol: SeriesProtocol, affine: Values) -> Image:
         """Signal (row, column) of one slice at the acquired matrix, with coil shading."""
@@ -52,19 +56,19 @@ class Scanner:
         x, d, s = self._spine_frame(grid, index[1:])
         gain = nodes.spread(self._shading(protocol, grid, d))
         image = nodes.spread(behind)
-        frame = [nodes.spread(value) for value in (x, d, s)]
-        near = np.ones(image.shape, dtype=bool)
-        for value, (low, high) in zip(frame, self.limits, strict=True):
-            near &= (value > low - 4) & (value < high + 4)
-        if near.any():
-            x, d, s = (value[near] for value in frame)
-            image[near] = self._sample_spine(protocol, (x, d, s), to_canonical[:, 0], image[near])
+        window = nodes.window(self._within((x, d, s), 2 * _MARGIN_MM))
+        if window is not None:
+            frame = np.stack([nodes.spread(value, window).reshape(-1) for value in (x, d, s)])
+            behind_spine = image[window]
+            behind_spine[:] = self._sample_spine(
+                protocol, frame, to_canonical[:, 0], behind_spine.reshape(-1)
+            ).reshape(behind_spine.shape)
         return np.asarray(image * gain)
 
     def _sample_spine(
         self,
         protocol: SeriesProtocol,
-        frame: tuple[Pixels, Pixels, Pixels],
+        frame: Float32[np.ndarray, "3 pixel"],
         slice_axis: Values,
         behind: Pixels,
     ) -> Pixels:
@@ -72,16 +76,36 @@ class Scanner:
 
         Through the few millimetres of a slice, the spine's frame is taken as straight.
         """
-        x, d, s = frame
+        offsets = ((np.arange(SUB_SLICES) + 0.5) / SUB_SLICES - 0.5) * protocol.thickness_mm
+        near = self._occupancy(float(offsets[-1])).near(self.canvas.to_index(tuple(frame)))
+        near &= self._within(tuple(frame), _MARGIN_MM)
+        x, d, s = frame[:, near]
         normal = (slice_axis / np.linalg.norm(slice_axis)).astype(np.float32)
         x_step, d_step, s_step = self._steps(normal, s)
-        offsets = ((np.arange(SUB_SLICES) + 0.5) / SUB_SLICES - 0.5) * protocol.thickness_mm
         painted = np.zeros(len(x), np.complex64)
         for offset in offsets.astype(np.float32):
             places = (x + offset * x_step, d + offset * d_step, s + offset * s_step)
             painted += self.painted.at(self.canvas.to_index(places))
         painted /= len(offsets)
-        return np.asarray(painted.real + (1 - painted.imag) * behind)
+        result = behind.copy()
+        result[near] = painted.real + (1 - painted.imag) * behind[near]
+        return result
+
+    def _within(
+        self, frame: tuple[NDArray[np.floating], ...], margin_mm: float
+    ) -> Bool[np.ndarray, "place"]:
+        """Which places (x, d, s) lie inside the canvas or no farther than a margin from it."""
+        inside = np.ones(len(frame[0]), dtype=bool)
+        for value, (low, high) in zip(frame, self.limits, strict=True):
+            inside &= (value > low - margin_mm) & (value < high + margin_mm)
+        return inside
+
+    def _occupancy(self, reach_mm: float) -> Occupancy:
+        """Where the canvas is painted within a distance; kept for the next slice."""
+        if self._occupied is None or self._occupied[0] != reach_mm:
+            reach = [reach_mm / step for step in STEP_MM]
+            self._occupied = reach_mm, Occupancy(self.canvas.coverage, reach)
+        return self._occupied[1]
 
     def _steps(
         self, normal: Float32[np.ndarray, "3"], s: Pixels
@@ -134,14 +158,22 @@ def acquire(
         ghosting: strength of motion ghosts along the rows.
     """
     real, imaginary = rng.standard_normal((2, *image.shape), dtype=np.float32)
-    noisy = image + np.complex64(noise) * (real + np.complex64(1j) * imaginary)
-    space = fftshift(fft2(noisy))
+    noisy = np.empty(image.shape, np.complex64)
+    noisy.real = image + np.float32(noise) * real
+    noisy.imag = np.float32(noise) * imaginary
+    space = fft2(noisy, overwrite_x=True)
     if ghosting:
-        line = np.arange(image.shape[0])[:, None]
+        line = ifftshift(np.arange(image.shape[0]))[:, None]
         ghosts = 1 + ghosting * np.cos(line * rng.uniform(0.6, 1.6) + rng.uniform(0, 6))
-        space = space * ghosts.astype(np.float32)
+        space *= ghosts.astype(np.float32)
     padded = np.zeros(stored, dtype=np.complex64)
-    start = [n // 2 - m // 2 for n, m in zip(stored, image.shape, strict=True)]
-    padded[start[0] : start[0] + image.shape[0], start[1] : start[1] + image.shape[1]] = space
+    for rows in _halves(image.shape[0]):
+        for columns in _halves(image.shape[1]):
+            padded[rows, columns] = space[rows, columns]
     scale = np.float32(np.prod(stored) / np.prod(image.shape))
-    return np.asarray(np.abs(ifft2(ifftshift(padded))) * scale)
+    return np.asarray(np.abs(ifft2(padded, overwrite_x=True)) * scale)
+
+
+def _halves(count: int) -> tuple[slice, slice]:
+    """Where the frequencies of an axis from 0 up and below 0 stand, from either end."""
+    return slice(0, (count + 1) // 2), slice(-(count // 2), None)

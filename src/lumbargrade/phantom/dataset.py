@@ -22,6 +22,7 @@ from lumbargrade.competition.dataset import (
 from lumbargrade.competition.table import write_table
 from lumbargrade.competition.truth import TRUTH_COLUMNS, TRUTH_FILE
 from lumbargrade.labels import GRADES, TARGETS
+from lumbargrade.memory import keep_big_buffers
 from lumbargrade.phantom.labels import DEFAULT_HALO, StudyLabels, label_model, label_study
 from lumbargrade.phantom.pitfalls import MarkedPoint, add_pitfalls
 from lumbargrade.phantom.study import ExpectedSeries, StudyProfile, make_study
@@ -147,6 +148,7 @@ def _variant(request: StudyRequest) -> tuple[str, ...]:
 
 
 def _make_one(request: StudyRequest) -> StudyRows:
+    keep_big_buffers()
     model = label_model(request.halo)
     study_id = study_id_of(request.seed)
     made = make_study(

@@ -190,6 +190,7 @@ def _write_images(
     signals = np.stack([tissue_signals(seed, sequence) for sequence in sequences])
     canvas = paint_spine(seed, spine, anatomy, signals)
     body = build_body(seed, spine, signals)
+    scanner: Scanner | None = None
     scanned: list[tuple[SeriesProtocol, list[NDArray[np.uint16]]]] = []
     for series in stored:
         protocol, target = series.protocol, folder / series.series_id
@@ -206,9 +207,12 @@ def _write_images(
         usual = planned is None or planned.usual
         stream = STREAM_OF_VIEW[protocol.view] if usual else Stream.HOSPITAL
         contrast = sequences.index(protocol.sequence)
+        if scanner is None or scanner.contrast != contrast:
+            scanner = None  # its volume goes before the next one comes
+            scanner = Scanner(spine, canvas, body, contrast)
         images = scan_series(
             generator(seed, stream, part=series.number),
-            Scanner(spine, canvas, body, contrast),
+            scanner,
             protocol,
             float(signals[contrast, _REFERENCE[protocol.view]]),
         )
