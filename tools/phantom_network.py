@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from jaxtyping import Float32, Float64
 from phantom_reader import MILDEST, error_about_line
 from torch import Tensor, nn
 
+import lumbargrade.timm_import  # noqa: F401  (before timm)
 from lumbargrade.cache import load_cached
 from lumbargrade.competition import read_truth
 from lumbargrade.competition.truth import TruthPoint
@@ -108,6 +108,8 @@ def train(cells: Cells, *, epochs: int, seed: int) -> nn.Module:
     """A network that answers with severities."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
+    import timm
+
     network: nn.Module = timm.create_model(ENCODER, in_chans=CROP.slices, num_classes=1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
     steps = epochs * (len(cells.severity) // BATCH)

@@ -10,7 +10,8 @@ from enum import IntEnum
 import numpy as np
 
 BENCHMARK_VERSION = 0
-"""Zero until the benchmark is frozen; part of every key."""
+"""Part of every key. Version 0 is frozen (``tests/test_phantom_frozen.py``): any change of labels,
+anatomy, points or images takes the next number."""
 
 
 class Stream(IntEnum):
