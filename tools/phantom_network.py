@@ -88,8 +88,9 @@ def cells_of(dataset: Path, cache: Path, family: Family, studies: int) -> Cells:
     """Every covered cell of a family, in the order of the studies."""
     by_study: dict[str, list[TruthPoint]] = {}
     for point in read_truth(dataset):
-        usable = point.target is not None and point.covered and point.severity is not None
-        if usable and point.target.condition.family is family:
+        if point.target is None or point.severity is None or not point.covered:
+            continue
+        if point.target.condition.family is family:
             by_study.setdefault(point.study_id, []).append(point)
     rows = []
     known = [name for name in sorted(by_study) if (cache / name).is_dir()]
@@ -124,7 +125,7 @@ def train(cells: Cells, *, epochs: int, seed: int) -> nn.Module:
             images = shifted(cells.crops[batch], int(rows), int(columns))
             loss = nn.functional.smooth_l1_loss(network(images)[:, 0], wanted[batch], beta=0.3)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     return network.eval()
@@ -142,7 +143,7 @@ def shifted(crops: np.ndarray, rows: int, columns: int) -> Tensor:
 def answers(network: nn.Module, cells: Cells) -> Float64[np.ndarray, "cell"]:
     """A network's severities."""
     images = shifted(cells.crops, MARGIN_PX, MARGIN_PX)
-    parts = [network(batch)[:, 0] for batch in images.split(256)]
+    parts = [network(batch)[:, 0] for batch in torch.split(images, 256)]
     return torch.cat(parts).double().numpy()
 
 
