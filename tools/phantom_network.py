@@ -1,10 +1,11 @@
 """How well does a small network measure severities, having learned them from other studies?
 
-    python tools/phantom_network.py DATASET CACHE [--studies N] [--held-out M] [--seeds K]
+    python tools/phantom_network.py DATASET CACHE [--studies N] [--held-out M] [--view VIEW]
 
 DATASET is a phantom dataset (its truth alone is read), CACHE its prepared studies. A network per
 family regresses the severity on the crop at the true point: five slices as channels, 64 pixels of
-32 mm, right sides mirrored. The last M studies are held out; answers are the mean over K networks.
+32 mm, right sides mirrored, of the family's own view unless another is named. The last M studies
+are held out; answers are the mean over some networks that differ in their seeds.
 As for the plainer reader of ``phantom_reader.py``, the error about the line that the answers
 follow, within levels, bounds ``tau`` from above: an ideal reader of the images errs by no more.
 
@@ -29,7 +30,7 @@ from lumbargrade.competition import read_truth
 from lumbargrade.competition.truth import TruthPoint
 from lumbargrade.crop_settings import CropSettings
 from lumbargrade.crops import MIRROR_AXIS, cut_crops, wider
-from lumbargrade.labels import LEVELS, Family, Side
+from lumbargrade.labels import LEVELS, TARGETS, Family, Side, View
 from lumbargrade.records import Landmark
 from lumbargrade.resampling import draw_studies, interval_of
 from lumbargrade.runtime import prepare_for_networks
@@ -65,26 +66,39 @@ class Cells:
         )  # fmt: skip
 
 
-def crops_of(points: Sequence[TruthPoint], cache: Path) -> Iterator[np.ndarray | None]:
-    """A crop per point of one study, right sides mirrored; None where its view is not there."""
+def crops_of(
+    points: Sequence[TruthPoint], cache: Path, view: View | None = None
+) -> Iterator[np.ndarray | None]:
+    """A crop per point of one study, right sides mirrored; None where its view is not there.
+
+    Args:
+        points: true points.
+        cache: prepared studies.
+        view: to cut from; None for each point's own.
+    """
     volumes = load_cached(cache / points[0].study_id).volumes
     settings = wider(CROP, margin_px=MARGIN_PX, margin_slices=0)
     for point in points:
-        if point.target is None or point.target.condition.view not in volumes:
+        shown = (
+            point.target if view is None else next(t for t in TARGETS if t.condition.view is view)
+        )
+        if point.target is None or shown is None or shown.condition.view not in volumes:
             yield None
             continue
-        landmark = Landmark(target=point.target, position_lps_mm=point.position_lps_mm, score=1.0)
+        landmark = Landmark(target=shown, position_lps_mm=point.position_lps_mm, score=1.0)
         crop = cut_crops(volumes, [landmark], settings)[0]
         if crop is None:
             yield None
             continue
-        condition = point.target.condition
-        mirrored = condition.side is Side.RIGHT
-        pixels = np.flip(crop.pixels, MIRROR_AXIS[condition.view]) if mirrored else crop.pixels
+        mirrored = point.target.condition.side is Side.RIGHT
+        mirror_axis = MIRROR_AXIS[shown.condition.view]
+        pixels = np.flip(crop.pixels, mirror_axis) if mirrored else crop.pixels
         yield (pixels - pixels.mean()) / max(float(pixels.std()), 1e-6)
 
 
-def cells_of(dataset: Path, cache: Path, family: Family, studies: int) -> Cells:
+def cells_of(
+    dataset: Path, cache: Path, family: Family, studies: int, view: View | None = None
+) -> Cells:
     """Every covered cell of a family, in the order of the studies."""
     by_study: dict[str, list[TruthPoint]] = {}
     for point in read_truth(dataset):
@@ -95,7 +109,7 @@ def cells_of(dataset: Path, cache: Path, family: Family, studies: int) -> Cells:
     rows = []
     known = [name for name in sorted(by_study) if (cache / name).is_dir()]
     for number, name in enumerate(known[:studies]):
-        for point, crop in zip(by_study[name], crops_of(by_study[name], cache), strict=True):
+        for point, crop in zip(by_study[name], crops_of(by_study[name], cache, view), strict=True):
             if crop is not None:
                 rows.append((number, LEVELS.index(point.level), point.severity, crop))
     study, level, severity, crops = zip(*rows, strict=True)
@@ -172,10 +186,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--families", nargs="+", type=Family, default=list(Family))
+    parser.add_argument("--view", type=View, help="to cut from, in place of each family's own")
     options = parser.parse_args()
     prepare_for_networks()
     for family in options.families:
-        cells = cells_of(options.dataset, options.cache, family, options.studies)
+        cells = cells_of(options.dataset, options.cache, family, options.studies, options.view)
         held_out = cells.study > cells.study.max() - options.held_out
         learned = cells.part(~held_out)
         tested = cells.part(held_out & (cells.severity > MILDEST))
