@@ -168,6 +168,8 @@ def test_a_networks_crops_lie_at_the_true_points_with_right_sides_mirrored(
     assert absent is None
     assert seen.shape == (5, 70, 70)
     np.testing.assert_allclose(mirrored, seen[..., ::-1], atol=1e-5)
+    (from_axial,) = network_reader.crops_of([canal], tmp_path, View.AXIAL_T2)
+    np.testing.assert_array_equal(from_axial, seen)
 
 
 def test_a_ridge_of_all_components_and_no_penalty_is_least_squares() -> None:

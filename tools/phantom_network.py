@@ -121,10 +121,10 @@ def cells_of(
 
 def train(cells: Cells, *, epochs: int, seed: int) -> nn.Module:
     """A network that answers with severities."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     import timm
 
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     network: nn.Module = timm.create_model(ENCODER, in_chans=CROP.slices, num_classes=1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
     steps = epochs * (len(cells.severity) // BATCH)
